@@ -1,0 +1,79 @@
+# Verbs for people, CI and buildspecs alike. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# The first interpreter of a supported version; override with `make PYTHON=...`.
+PYTHON ?= $(shell for each in python3.11 python3 python3.12 python3.13; do \
+	$$each -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$each && break; done)
+BIN := .venv/bin
+ARGS ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+export PYTHONUTF8 = 1
+
+.PHONY: help
+help: ## List the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+.venv/python:
+	@test -n "$(PYTHON)" || { echo "Atelier needs Python 3.11, 3.12 or 3.13; name one with make PYTHON=..." >&2; exit 2; }
+	@$(PYTHON) -m venv .venv && ln -sf bin/python .venv/python
+
+.venv/runtime: .venv/python requirements/runtime.lock setup.py
+	@echo "Setting up .venv from requirements/runtime.lock (about half a minute)"
+	@$(PIP) --require-hashes -r requirements/runtime.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev: .venv/runtime requirements/dev.lock
+	@echo "Adding the test tools from requirements/dev.lock (about half a minute)"
+	@$(PIP) --require-hashes -r requirements/dev.lock
+	@touch $@
+
+.PHONY: setup dev
+setup: .venv/runtime ## Create .venv with what the atelier command needs
+dev: .venv/dev ## Add what `make check` and `make test` need
+
+.PHONY: demo
+demo: .venv/runtime ## Take a git push through build, training, approval and serving (ARGS="--yes --json", DATA=path)
+	@$(BIN)/atelier demo $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+.PHONY: up down
+up: .venv/runtime ## Start the local cloud
+	@$(BIN)/atelier up $(ARGS)
+
+down: .venv/runtime ## Stop the local cloud; its state stays
+	@$(BIN)/atelier down $(ARGS)
+
+.PHONY: synth
+synth: .venv/runtime ## Render every CloudFormation template to build/templates
+	@$(BIN)/atelier synth $(ARGS)
+
+.PHONY: check format
+check: .venv/dev ## Lint, types, architecture and template checks
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/atelier synth --quiet
+	@$(BIN)/cfn-lint build/templates/*.json
+	@$(BIN)/pytest -q tests/test_architecture.py
+
+format: .venv/dev ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: test
+test: .venv/dev ## Run every test (ARGS="-k name")
+	@$(BIN)/pytest $(ARGS)
+
+LOCK := $(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
+
+.PHONY: lock
+lock: .venv/dev ## Compile the hashed lock files from their .in files
+	@$(PIP) uv
+	@$(LOCK) requirements/runtime.in -o requirements/runtime.lock
+	@$(LOCK) requirements/dev.in -o requirements/dev.lock
+	@$(LOCK) lambdas/requirements.in -o lambdas/requirements.lock
+
+.PHONY: clean
+clean: ## Remove what can be made again (not the local cloud's state)
+	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache

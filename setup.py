@@ -1,0 +1,29 @@
+"""Build definition of Atelier; tool settings live in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="atelier-aws",
+    version="0.1.0",
+    description="GitOps for generative AI on AWS, runnable on one machine.",
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    package_dir={"": "src"},
+    packages=find_packages("src"),
+    include_package_data=True,
+    install_requires=[
+        "awscli",
+        "boto3==1.43.106",
+        "click>=8.1",
+        "gitpython>=3.1",
+        "ministack==1.5.33",
+        "pyyaml>=6",
+        "rich>=13",
+        "troposphere>=4.11",
+    ],
+    entry_points={"console_scripts": ["atelier = atelier.__main__:main"]},
+)

@@ -1,0 +1,162 @@
+"""What a local service may use of the cloud around it."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import boto3
+from botocore.config import Config
+
+from atelier.cloud.store import Store
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who signed a request: an ARN, and the role behind it when it is an assumed one."""
+
+    arn: str
+    role_arn: str | None = None
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A role's temporary credentials."""
+
+    access_key: str
+    secret_key: str
+    token: str
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which every AWS SDK finds these credentials."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_SESSION_TOKEN": self.token,
+        }
+
+
+class Identity(Protocol):
+    """IAM, as our own services need it."""
+
+    def caller(self) -> Caller:
+        """Return who signed the request that is being answered."""
+        ...
+
+    def allows(self, caller: Caller, action: str, resource: str) -> bool:
+        """Say whether the caller's policies allow *action* (``codebuild:StartBuild``) on *resource*."""
+        ...
+
+    def assume(self, role_arn: str, *, service: str, session: str) -> Credentials:
+        """Return credentials of the role for *service* (``codebuild.amazonaws.com``).
+
+        Raises Refused when there is no such role or its trust policy does not name the service.
+        """
+        ...
+
+
+class Events(Protocol):
+    """The default event bus of EventBridge."""
+
+    def publish(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: list[str]) -> None:
+        """Put one event on the bus as an AWS service does."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """One container to start: what SageMaker calls ``docker run image train``."""
+
+    name: str
+    image: str
+    arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str]
+    root: Path
+    port: int | None = None
+    log: Callable[[str], None]
+
+
+class Running(Protocol):
+    """A started container."""
+
+    pid: int
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Return the exit code, or None when *timeout* seconds passed and it still runs."""
+        ...
+
+    def stop(self, grace: float) -> int:
+        """Send SIGTERM to the whole group, SIGKILL after *grace* seconds; return the exit code."""
+        ...
+
+
+class Engine(Protocol):
+    """Where containers run."""
+
+    name: str
+
+    tools: Path | None
+    """A folder to put first on a build's PATH: the engine's `docker` command where there is no real one."""
+
+    def start(self, container: Container) -> Running:
+        """Start a container; raise Refused when its image is not there."""
+        ...
+
+    def clean(self) -> None:
+        """End containers that an earlier, killed run of this cloud left behind."""
+        ...
+
+
+class Refused(Exception):
+    """Something that the local cloud does not do, or was not allowed; the text says what and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cloud:
+    """The cloud around a service: where it keeps things, who it acts as, what runs its containers."""
+
+    home: Path
+    endpoint: str
+    account: str
+    region: str
+    store: Store
+    identity: Identity
+    events: Events
+    engine: Engine
+
+    def arn(self, service: str, resource: str) -> str:
+        """Return the ARN of *resource* (``build/x:1``) in this account and region."""
+        return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+
+    def environment(self, credentials: Credentials) -> dict[str, str]:
+        """Return the variables that point a child process's AWS SDKs at this cloud, as *credentials*."""
+        return {
+            **credentials.environment(),
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+        }
+
+    def client(self, service: str, credentials: Credentials) -> Any:
+        """Return a boto3 client of this cloud that acts as *credentials*; for a thread of its own."""
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            endpoint_url=self.endpoint,
+            region_name=self.region,
+            aws_access_key_id=credentials.access_key,
+            aws_secret_access_key=credentials.secret_key,
+            aws_session_token=credentials.token,
+            config=Config(retries={"mode": "standard"}, inject_host_prefix=False),
+        )
+
+    def spawn(self, work: Callable[..., None], *args: object) -> threading.Thread:
+        """Run *work* in a daemon thread that belongs to the same account and region."""
+        thread = threading.Thread(target=contextvars.copy_context().run, args=(work, *args), daemon=True)
+        thread.start()
+        return thread

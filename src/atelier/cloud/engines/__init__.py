@@ -1,0 +1,1 @@
+"""Where containers run: as plain processes, or in a Docker engine."""

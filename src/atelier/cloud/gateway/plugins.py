@@ -1,0 +1,7 @@
+"""The services of ours that the gateway runs: registration is explicit."""
+
+from __future__ import annotations
+
+from atelier.cloud.services.plugin import Plugin
+
+PLUGINS: tuple[Plugin, ...] = ()
