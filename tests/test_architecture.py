@@ -1,0 +1,130 @@
+"""Who may import whom: the rule of the design, kept by reading every module's imports."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "atelier"
+
+# What each layer may import of our own packages, beside itself.
+ALLOWED = {
+    "contract": set(),
+    "cloud": set(),
+    "client": {"contract"},
+    "lambdas": {"contract"},
+    "templates": {"contract"},
+    "pipelines": {"contract", "templates"},
+}
+
+# Where the AWS SDK may be imported; elsewhere a client comes in by argument.
+SDK = ("lambdas/adapters", "lambdas/bootstrap.py", "client", "deploy.py", "cli", "cloud")
+
+# Third-party packages by the parts that may use them; the parts of `lambdas` are stricter than the whole.
+FORBIDDEN = {
+    "contract": {"boto3", "botocore", "aws_lambda_powertools", "troposphere", "click", "rich", "pydantic"},
+    "lambdas/services": {"boto3", "botocore", "aws_lambda_powertools", "os"},
+    "lambdas/domain.py": {"boto3", "botocore", "aws_lambda_powertools", "os"},
+    "lambdas/ports.py": {"boto3", "botocore", "aws_lambda_powertools", "os"},
+    "lambdas/errors.py": {"boto3", "botocore", "aws_lambda_powertools", "os"},
+    "lambdas/adapters": {"aws_lambda_powertools"},
+    "lambdas/handlers": {"boto3", "botocore"},
+    "templates": {"boto3", "botocore"},
+    "pipelines": {"boto3", "botocore"},
+}
+
+# Within lambdas: which of its parts a part may import.
+PARTS = {
+    "domain": {"errors"},
+    "errors": set(),
+    "ports": {"domain", "errors"},
+    "services": {"domain", "ports", "errors"},
+    "adapters": {"domain", "errors", "ports"},
+    "handlers": {"services", "bootstrap", "errors", "domain", "ports"},
+    "bootstrap": {"adapters", "ports"},
+}
+
+
+def modules(part: str) -> list[Path]:
+    """The Python files of a layer, or the one file that *part* names."""
+    path = SOURCE / part
+    return [path] if path.suffix == ".py" else sorted(path.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a module imports, those inside functions included; `from a import b` gives `a.b`."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def imported_by(part: str) -> set[str]:
+    return {name for module in modules(part) for name in imports(module)}
+
+
+@pytest.mark.parametrize("layer", ALLOWED)
+def test_a_layer_imports_only_what_it_may(layer):
+    used = {name.split(".")[1] for name in imported_by(layer) if name.startswith("atelier.")}
+
+    assert set() == used - ALLOWED[layer] - {layer}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_of_the_functions_imports_only_what_it_may(part):
+    path = f"{part}.py" if (SOURCE / "lambdas" / f"{part}.py").exists() else part
+    names = imported_by(f"lambdas/{path}")
+    used = {name.split(".")[2] for name in names if name.startswith("atelier.lambdas.")}
+
+    assert set() == used - PARTS[part] - {part}
+
+
+@pytest.mark.parametrize("part", FORBIDDEN)
+def test_a_part_keeps_away_from_packages_that_are_not_its_own(part):
+    used = {name.split(".")[0] for name in imported_by(part)}
+
+    assert set() == used & FORBIDDEN[part]
+
+
+def test_the_aws_sdk_is_imported_in_few_places_only():
+    importing = {
+        module.relative_to(SOURCE).as_posix()
+        for layer in [*ALLOWED, "cli"]
+        for module in modules(layer)
+        if {name.split(".")[0] for name in imports(module)} & {"boto3"}
+    }
+    importing |= {
+        module.name
+        for module in SOURCE.glob("*.py")
+        if {name.split(".")[0] for name in imports(module)} & {"boto3"}
+    }
+
+    assert set() == {name for name in importing if not name.startswith(SDK)}
+
+
+def test_only_the_hooks_touch_ministack():
+    touching = {
+        module.relative_to(SOURCE / "cloud" / "gateway").parts[0].removesuffix(".py")
+        for module in modules("cloud")
+        if any(name.split(".")[0] == "ministack" for name in imports(module))
+    }
+
+    assert {"hooks"} == touching
+
+
+def test_images_import_nothing_of_ours():
+    used = {name for module in sorted((ROOT / "images").rglob("*.py")) for name in imports(module)}
+
+    assert set() == {name for name in used if name.split(".")[0] == "atelier"}
+
+
+def test_nothing_but_links_stands_for_the_top_level_folders():
+    links = {path.name: path.readlink().as_posix() for path in SOURCE.iterdir() if path.is_symlink()}
+
+    assert {each: f"../../{each}" for each in ("lambdas", "pipelines", "templates")} == links
