@@ -1,0 +1,215 @@
+"""`atelier pipeline`: follow and steer what a push has started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atelier.cli import output
+from atelier.cli.connect import as_json, clients, on_aws
+from atelier.cli.errors import Command, Group
+
+if TYPE_CHECKING:
+    from atelier.client.pipelines import Action, Execution, Pipelines
+
+NAME = click.argument("name", required=False)
+
+
+@click.group(cls=Group, examples=["atelier pipeline show", "atelier pipeline approve --comment 'reads well'"])
+def pipeline() -> None:
+    """Follow and steer the pipelines."""
+
+
+def _pipelines(aws: bool) -> Pipelines:
+    from atelier.client.pipelines import Pipelines
+
+    return Pipelines(clients=clients(aws))
+
+
+@pipeline.command("list", cls=Command, examples=["atelier pipeline list"])
+@on_aws
+@as_json
+def show_all(aws: bool, as_json: bool) -> None:
+    """List the pipelines, each with its newest run."""
+    pipelines = _pipelines(aws)
+    found = [(name, _newest(pipelines, name)) for name in pipelines.names()]
+    if as_json:
+        output.emit({"pipelines": [{"name": name, "latest": run and document(run)} for name, run in found]})
+        return
+    if not found:
+        output.console().print("No pipeline yet: run `atelier deploy`.")
+        return
+    rows = [(name, output.status(run.status if run else "never ran"), *_last(run)) for name, run in found]
+    output.console().print(output.table(["PIPELINE", "STATUS", "COMMIT", "NOW AT", "RUN"], rows))
+
+
+def _newest(pipelines: Pipelines, name: str) -> Execution | None:
+    run = pipelines.latest(name)
+    return pipelines.execution(name, run) if run else None
+
+
+def _last(run: Execution | None) -> tuple[str, str, str]:
+    if run is None:
+        return "-", "-", "-"
+    reached = [each.stage for each in run.actions if each.started]
+    return output.short(run.commit), reached[-1] if reached else "-", run.id
+
+
+@pipeline.command(
+    cls=Command, examples=["atelier pipeline show", "atelier pipeline show --json | jq .actions"]
+)
+@NAME
+@click.option("--run", "run_id", help="Show this run instead of the newest one.")
+@on_aws
+@as_json
+def show(name: str | None, run_id: str | None, aws: bool, as_json: bool) -> None:
+    """Show every action of a run: its status, its time, and the reason when it failed.
+
+    NAME may be left out when there is one pipeline.
+    """
+    pipelines = _pipelines(aws)
+    name = pipelines.only(name)
+    run_id = run_id or pipelines.latest(name)
+    if run_id is None:
+        if as_json:
+            output.emit({"name": name, "latest": None})
+        else:
+            output.console().print(
+                f"{name} never ran: push a commit, or run `atelier pipeline start {name}`."
+            )
+        return
+    run = pipelines.execution(name, run_id)
+    if as_json:
+        output.emit(document(run))
+        return
+    _print(run)
+
+
+def _print(run: Execution) -> None:
+    console = output.console()
+    console.print(f"[bold]{run.pipeline}[/] run {run.id} is ", output.status(run.status), end="")
+    console.print(f", commit {output.short(run.commit)}" if run.commit else "")
+    if run.variables:
+        console.print("with " + ", ".join(f"{key}={value}" for key, value in sorted(run.variables.items())))
+    rows = [(*_row(each),) for each in run.actions]
+    console.print(output.table(["STAGE", "ACTION", "STATUS", "STARTED", "TOOK", "WHAT IT SAYS"], rows))
+    if waiting := run.waiting:
+        for key, value in facts(run, waiting):
+            console.print(f"  {key}: {value}", markup=False)
+        console.print(
+            f"Waiting for you: `atelier pipeline approve {run.pipeline}` or "
+            f"`atelier pipeline reject {run.pipeline} --comment WHY`"
+        )
+
+
+def _row(action: Action) -> Iterator[Any]:
+    yield action.stage
+    yield action.name
+    yield output.status("waits for you" if action.is_waiting else action.status)
+    yield output.ago(action.started)
+    yield output.duration(action.seconds) if action.started else "-"
+    yield action.reason or action.summary or "-"
+
+
+def facts(run: Execution, waiting: Action) -> list[tuple[str, str]]:
+    """Return what a person should know before deciding: the approval's own words, one a line."""
+    text = waiting.configuration.get("CustomData", "")
+    lines = [each.strip() for each in text.replace(";", "\n").splitlines() if each.strip()]
+    told = [(key.strip(), value.strip()) for key, _, value in (each.partition(":") for each in lines)]
+    return told or sorted(run.outputs.items())
+
+
+@pipeline.command(cls=Command, examples=["atelier pipeline start -v DATA_VERSION=latest"])
+@NAME
+@click.option(
+    "--variable", "-v", "variables", multiple=True, metavar="NAME=VALUE", help="Set a pipeline variable."
+)
+@on_aws
+@as_json
+def start(name: str | None, variables: tuple[str, ...], aws: bool, as_json: bool) -> None:
+    """Start a run of what the repository holds now."""
+    given = dict(_assignments(variables))
+    pipelines = _pipelines(aws)
+    name = pipelines.only(name)
+    run_id = pipelines.start(name, given)
+    if as_json:
+        output.emit({"name": name, "execution_id": run_id})
+        return
+    output.console().print(f"Started {name}, run {run_id}. Follow it with `atelier pipeline show {name}`.")
+
+
+def _assignments(variables: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for each in variables:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{each!r} is not NAME=VALUE", param_hint="--variable")
+        yield name, value
+
+
+COMMENT = click.option("--comment", "-m", help="Why; kept with the model's version.")
+RUN = click.option("--run", "run_id", help="Decide only if this run is the one that waits.")
+
+
+@pipeline.command(cls=Command, examples=['atelier pipeline approve --comment "better than version 3"'])
+@NAME
+@COMMENT
+@RUN
+@on_aws
+@as_json
+def approve(name: str | None, comment: str | None, run_id: str | None, aws: bool, as_json: bool) -> None:
+    """Approve the model that waits: it is registered, and served from then on."""
+    _decide(name, run_id, aws, as_json, approve=True, comment=comment or "approved")
+
+
+@pipeline.command(cls=Command, examples=['atelier pipeline reject --comment "repeats itself"'])
+@NAME
+@click.option("--comment", "-m", required=True, help="Why; kept with the model's version.")
+@RUN
+@on_aws
+@as_json
+def reject(name: str | None, comment: str, run_id: str | None, aws: bool, as_json: bool) -> None:
+    """Reject the model that waits: what serves now goes on serving."""
+    _decide(name, run_id, aws, as_json, approve=False, comment=comment)
+
+
+def _decide(
+    name: str | None, run_id: str | None, aws: bool, as_json: bool, *, approve: bool, comment: str
+) -> None:
+    pipelines = _pipelines(aws)
+    name = pipelines.only(name)
+    action = pipelines.decide(name, approve=approve, comment=comment, execution_id=run_id)
+    decision = "approved" if approve else "rejected"
+    if as_json:
+        output.emit({"name": name, "stage": action.stage, "action": action.name, "decision": decision})
+        return
+    output.console().print(f"{name}: {action.name} {decision}. See `atelier pipeline show {name}`.")
+
+
+def document(run: Execution) -> dict[str, Any]:
+    """Return a run as programs read it."""
+    return {
+        "name": run.pipeline,
+        "execution_id": run.id,
+        "status": run.status,
+        "summary": run.summary,
+        "commit": run.commit,
+        "trigger": run.trigger,
+        "variables": dict(run.variables),
+        "actions": [
+            {
+                "stage": each.stage,
+                "action": each.name,
+                "status": each.status,
+                "started": each.started,
+                "seconds": round(each.seconds, 3),
+                "reason": each.reason,
+                "summary": each.summary,
+                "waits_for_approval": each.is_waiting,
+                "external_id": each.external_id,
+                "variables": dict(each.variables),
+            }
+            for each in run.actions
+        ],
+    }
