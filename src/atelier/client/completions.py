@@ -1,0 +1,79 @@
+"""The published API: ask the model, as anyone on the internet would."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from atelier.client.errors import NotDeployed, Problem, Refusal
+from atelier.client.outputs import PREFIX, outputs
+
+if TYPE_CHECKING:
+    from atelier.client.session import Clients
+
+SERVING_STACK = "serving-api"
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Api:
+    """The published API: where it is, and which key opens it (the value stays out of every text)."""
+
+    url: str
+    key_id: str
+    key: str = field(repr=False)
+
+
+def published(clients: Clients, prefix: str = PREFIX) -> Api:
+    """Find the API and its key; raise NotDeployed before the first model was approved."""
+    stack = f"{prefix}{SERVING_STACK}"
+    try:
+        found = outputs(clients, stack)
+    except NotDeployed as error:
+        raise NotDeployed(
+            f"no model is published in {clients.where}: approve one first (`atelier pipeline show`)"
+        ) from error
+    key = clients.apigateway.get_api_key(apiKey=found["ApiKeyId"], includeValue=True)
+    return Api(url=found["ApiUrl"], key_id=found["ApiKeyId"], key=key["value"])
+
+
+def complete(api: Api, request: Mapping[str, Any], *, timeout: float = TIMEOUT) -> dict[str, Any]:
+    """Ask for a completion; raise Refusal with the API's own words."""
+    call = urllib.request.Request(
+        api.url,
+        data=json.dumps(request).encode(),
+        headers={"Content-Type": "application/json", "x-api-key": api.key},
+        method="POST",
+    )
+    try:
+        with _opener(api.url).open(call, timeout=timeout) as answer:
+            document: dict[str, Any] = json.load(answer)
+            return document
+    except urllib.error.HTTPError as error:
+        with error:
+            raise Refusal(f"{api.url} answered {error.code}: {_message(error.read())}") from error
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise Problem(f"{api.url} cannot be reached: {reason}. Is the local cloud up?") from error
+    except ValueError as error:
+        raise Problem(f"{api.url} answered with something that is not JSON") from error
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    """Return an opener that goes straight to this machine, and through the user's proxy elsewhere."""
+    direct = urlsplit(url).hostname in LOOPBACK
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if direct else []))
+
+
+def _message(body: bytes) -> str:
+    try:
+        document = json.loads(body)
+        return str(document.get("message") or document.get("error") or document)
+    except (ValueError, AttributeError):
+        return body.decode(errors="replace").strip()[:300] or "nothing"
