@@ -14,6 +14,9 @@ from botocore.config import Config
 
 from atelier.cloud.store import Store
 
+_MAKING_CLIENTS = threading.Lock()
+"""boto3's default session must not make two clients at once; clients themselves are safe."""
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -143,17 +146,22 @@ class Cloud:
             "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
         }
 
-    def client(self, service: str, credentials: Credentials) -> Any:
-        """Return a boto3 client of this cloud that acts as *credentials*; for a thread of its own."""
-        return boto3.client(  # type: ignore[call-overload]
-            service,
-            endpoint_url=self.endpoint,
-            region_name=self.region,
-            aws_access_key_id=credentials.access_key,
-            aws_secret_access_key=credentials.secret_key,
-            aws_session_token=credentials.token,
-            config=Config(retries={"mode": "standard"}, inject_host_prefix=False),
-        )
+    def client(self, service: str, credentials: Credentials, **options: Any) -> Any:
+        """Return a boto3 client of this cloud that acts as *credentials*; for a thread of its own.
+
+        *options* go into botocore's Config (``read_timeout=900``).
+        """
+        settings = {"retries": {"mode": "standard"}, "inject_host_prefix": False, **options}
+        with _MAKING_CLIENTS:
+            return boto3.client(  # type: ignore[call-overload]
+                service,
+                endpoint_url=self.endpoint,
+                region_name=self.region,
+                aws_access_key_id=credentials.access_key,
+                aws_secret_access_key=credentials.secret_key,
+                aws_session_token=credentials.token,
+                config=Config(**settings),
+            )
 
     def spawn(self, work: Callable[..., None], *args: object) -> threading.Thread:
         """Run *work* in a daemon thread that belongs to the same account and region."""
