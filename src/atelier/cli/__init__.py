@@ -1,0 +1,1 @@
+"""The `atelier` command: parses, calls, prints; nothing else."""

@@ -1,0 +1,50 @@
+"""The `atelier` command: a group that imports a command's module only when that command is called."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+
+import click
+
+from atelier.cli.errors import Group
+
+# name -> where the command is, and what `atelier --help` says of it without importing it
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "up": ("atelier.cli.cloud:up", "Start the local cloud."),
+    "down": ("atelier.cli.cloud:down", "Stop the local cloud; its state stays."),
+    "status": ("atelier.cli.cloud:status", "Say whether the local cloud runs, and where."),
+    "logs": ("atelier.cli.cloud:logs", "Show what the local cloud wrote to its log."),
+    "env": ("atelier.cli.cloud:env", "Print the variables that point other tools at the local cloud."),
+}
+
+
+class LazyGroup(Group):
+    """Commands by name, each imported when it is used: `atelier --help` stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands, none of which is imported for it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup)
+@click.version_option(package_name="atelier-aws", prog_name="atelier")
+def cli() -> None:
+    """GitOps for generative AI on AWS, runnable on one machine.
+
+    The local cloud answers the AWS APIs on this machine and runs what the templates of this repository
+    deploy. It keeps everything under $ATELIER_HOME (default: .atelier in the current directory).
+    """

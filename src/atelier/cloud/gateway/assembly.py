@@ -1,0 +1,75 @@
+"""The gateway put together: hooks installed, our services plugged in, started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from atelier.cloud.context import Cloud, Engine
+from atelier.cloud.gateway.events import GatewayEvents
+from atelier.cloud.gateway.front import handler
+from atelier.cloud.gateway.hooks import access, bus, policies, server
+from atelier.cloud.gateway.identity import GatewayIdentity
+from atelier.cloud.gateway.plugins import PLUGINS
+from atelier.cloud.gateway.settings import ACCOUNT, REGION, Home
+from atelier.cloud.store import Store
+
+logger = logging.getLogger("atelier.cloud")
+
+
+class Gateway:
+    """One home's cloud inside this process."""
+
+    def __init__(self, home: Home, endpoint: str, store: Store, engine: Engine) -> None:
+        self.identity = GatewayIdentity(ACCOUNT, REGION)
+        self.cloud = Cloud(
+            home=home.root,
+            endpoint=endpoint,
+            account=ACCOUNT,
+            region=REGION,
+            store=store,
+            identity=self.identity,
+            events=GatewayEvents(ACCOUNT, REGION),
+            engine=engine,
+        )
+        self._install(home)
+
+    def _install(self, home: Home) -> None:
+        key = json.loads(home.credentials.read_text(encoding="utf-8"))
+        access.install((key["access_key"], key["secret_key"]), ACCOUNT, [each.scope for each in PLUGINS])
+        policies.install()
+        bus.install()
+        server.install({each.scope: handler(each, self.cloud, self.identity) for each in PLUGINS})
+
+    def application(self, started: Callable[[], None]) -> server.Asgi:
+        """Return the ASGI application; *started* is called when ministack has taken up its state."""
+        inner = server.application()
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            async def tell(message: Any) -> None:
+                await send(message)
+                if message["type"] == "lifespan.startup.complete":
+                    started()
+
+            await inner(scope, receive, tell if scope["type"] == "lifespan" else send)
+
+        return application
+
+    async def up(self) -> None:
+        """Let each service take up what a stop interrupted."""
+        await asyncio.to_thread(self.cloud.engine.clean)
+        for plugin in PLUGINS:
+            if plugin.service.start:
+                await asyncio.to_thread(plugin.service.start, self.cloud)
+
+    async def down(self) -> None:
+        """Let each service end its work; one that fails does not keep the others from it."""
+        for plugin in reversed(PLUGINS):
+            if plugin.service.stop:
+                try:
+                    await asyncio.to_thread(plugin.service.stop, self.cloud)
+                except Exception:  # a stop goes on: the state of the others must be saved
+                    logger.exception("%s did not stop cleanly", plugin.scope)

@@ -1,0 +1,51 @@
+"""How a request reaches one of our services: signed, of this region, in a worker thread, as its signer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from atelier.cloud.context import Cloud
+from atelier.cloud.gateway.hooks import server
+from atelier.cloud.gateway.identity import GatewayIdentity
+from atelier.cloud.services.plugin import Plugin
+from atelier.cloud.services.wire import Response
+
+
+def handler(plugin: Plugin, cloud: Cloud, identity: GatewayIdentity) -> server.ServiceHandler:
+    """Return the handler of one plugin's scope; ministack has verified the signature before it is called."""
+
+    async def handle(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+    ) -> Response:
+        region = server.signed_region(headers, query)
+        if region != cloud.region:
+            return _error("ValidationException", f"the local cloud is {cloud.region}, and has no {region}")
+        signer = identity.signer(server.signed_by(headers, query))
+        if signer is None:
+            return _error(
+                "UnrecognizedClientException", "The security token included in the request is invalid."
+            )
+        with identity.acting_as(signer):
+            return await _answer(plugin, cloud, method, path, headers, body)
+
+    return handle
+
+
+async def _answer(
+    plugin: Plugin, cloud: Cloud, method: str, path: str, headers: Mapping[str, str], body: bytes
+) -> Response:
+    target = headers.get("x-amz-target", "")
+    if target:
+        operation = target.rpartition(".")[2]
+        return await asyncio.to_thread(plugin.service.answer, cloud, operation, body)
+    if plugin.rest and (answer := await plugin.rest(cloud, method, path, headers, body)):
+        return answer
+    return _error("UnknownOperationException", f"{plugin.scope} has no {method} {path}", status=404)
+
+
+def _error(code: str, message: str, *, status: int = 400) -> Response:
+    headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-errortype": code}
+    return status, headers, json.dumps({"__type": code, "message": message}).encode()

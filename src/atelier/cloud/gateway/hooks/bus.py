@@ -1,0 +1,29 @@
+"""EventBridge's default bus, for events of our own services."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from atelier.cloud.gateway.hooks.private import use
+
+
+def install() -> None:
+    """Check what this module builds on."""
+    use("services.eventbridge", "_put_events", "data", "allow_aws_source")
+    use("core.responses", "request_scope", "account_id", "region")
+
+
+def publish(
+    account: str, region: str, source: str, detail_type: str, detail: Mapping[str, Any], on: list[str]
+) -> None:
+    """Put one event on the bus as a service, which alone may name an ``aws.`` source."""
+    entry = {
+        "Source": source,
+        "DetailType": detail_type,
+        "Detail": json.dumps(detail, default=str),
+        "Resources": on,
+    }
+    with use("core.responses", "request_scope", checked=False)(account, region):
+        use("services.eventbridge", "_put_events", checked=False)({"Entries": [entry]}, allow_aws_source=True)

@@ -1,0 +1,73 @@
+"""IAM for our own services: who calls, what they may do, and acting as a role."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from atelier.cloud.context import Caller, Credentials, Refused
+from atelier.cloud.gateway.hooks import policies
+
+
+@dataclass(frozen=True)
+class Signer(Caller):
+    """A caller known by the key that signed the request: its session's own limits count too."""
+
+    access_key: str = ""
+
+
+class GatewayIdentity:
+    """The `Identity` of the running cloud, on ministack's users, roles, sessions and policies."""
+
+    def __init__(self, account: str, region: str) -> None:
+        self._account = account
+        self._region = region
+        self._caller: contextvars.ContextVar[Caller | None] = contextvars.ContextVar("caller", default=None)
+
+    def caller(self) -> Caller:
+        """Return who signed the request that is being answered, or whom this context acts as."""
+        caller = self._caller.get()
+        if caller is None:
+            raise Refused("nobody signed what is being done here")
+        return caller
+
+    def allows(self, caller: Caller, action: str, resource: str) -> bool:
+        """Say whether the caller's policies allow *action* on *resource*."""
+        if isinstance(caller, Signer):
+            return policies.allows_key(caller.access_key, self._account, action, resource, self._region)
+        if caller.role_arn is not None:
+            return policies.allows_role(caller.role_arn, action, resource, self._region)
+        if ":user/" in caller.arn:
+            return policies.allows_user(caller.arn, action, resource, self._region)
+        return caller.arn == f"arn:aws:iam::{self._account}:root"
+
+    def assume(self, role_arn: str, *, service: str, session: str) -> Credentials:
+        """Return credentials of the role for *service*; raise Refused unless the role trusts it."""
+        if not policies.role_exists(role_arn):
+            raise Refused(f"there is no role {role_arn}")
+        if not policies.trusts(role_arn, service, self._region):
+            raise Refused(f"{service} is not allowed to assume {role_arn}: its trust policy does not name it")
+        return policies.assume(role_arn, re.sub(r"[^\w+=,.@-]", "-", session)[:64])
+
+    def signer(self, access_key: str) -> Signer | None:
+        """Return who stands behind a key that signed a request."""
+        found = policies.principal(access_key, self._account)
+        return None if found is None else Signer(found.arn, found.role_arn, access_key)
+
+    @contextlib.contextmanager
+    def acting_as(self, caller: Caller) -> Iterator[None]:
+        """Answer calls made in this context as *caller*."""
+        token = self._caller.set(caller)
+        try:
+            yield
+        finally:
+            self._caller.reset(token)
+
+
+def role_session(role_arn: str, session: str) -> Caller:
+    """Return the caller that a service acting in *role_arn* is."""
+    account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
+    return Caller(f"arn:aws:sts::{account}:assumed-role/{name}/{session}", role_arn)
