@@ -1,0 +1,1 @@
+"""What runs in Lambda; with the contract the only first-party code in the function zip."""

@@ -1,0 +1,45 @@
+"""What services raise.
+
+ServiceError                the text says what and why; a person may read it
+├── NotFound                what was asked for is not there
+├── Conflict                it is there, but not in a state that allows this
+├── Invalid                 what was asked makes no sense
+├── TooLarge                a request is longer than what is read
+├── Busy                    not now, later
+└── Failed                  something that was waited for has failed
+    └── GateRefused         a trained model is not good enough to be shown to anyone
+"""
+
+from __future__ import annotations
+
+
+class ServiceError(Exception):
+    """A failure that a service foresees; its text is for a person."""
+
+
+class NotFound(ServiceError):
+    """What was asked for is not there."""
+
+
+class Conflict(ServiceError):
+    """It is there, but not in a state that allows this."""
+
+
+class Invalid(ServiceError):
+    """What was asked makes no sense."""
+
+
+class TooLarge(ServiceError):
+    """A request is longer than what is read."""
+
+
+class Busy(ServiceError):
+    """Not now; the same later may succeed."""
+
+
+class Failed(ServiceError):
+    """Something that was waited for has failed."""
+
+
+class GateRefused(Failed):
+    """A trained model is not good enough to be shown to anyone."""

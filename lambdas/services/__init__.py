@@ -1,0 +1,1 @@
+"""What the product does: no event, no HTTP, no boto3, no environment."""

@@ -1,0 +1,75 @@
+"""Candidates: the endpoint that shows a new model to the person who approves it, and taking it back."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from atelier.contract.events import MODEL, Withdrawal
+from atelier.lambdas.domain import ModelVersion
+from atelier.lambdas.errors import Busy
+from atelier.lambdas.ports import Endpoints, Flows, Registry
+from atelier.lambdas.services import registry as versions
+
+CHANGING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"})
+
+
+def name_of(run: str, attempt: int) -> str:
+    """Return the name of all that one attempt of a run creates."""
+    return f"{MODEL}-{run[:8]}-{attempt}"
+
+
+def remove(candidate: str, config: str, *, endpoints: Endpoints) -> None:
+    """Delete the candidate endpoint if it shows *config*: it may show a later run's model already."""
+    found = endpoints.get(candidate)
+    if found is None or found.config != config or found.status == "Deleting":
+        return
+    if found.status in CHANGING:
+        raise Busy(f"the endpoint {candidate} is {found.status}")
+    endpoints.delete(candidate)
+
+
+def take_back(candidate: str, config: str, *, endpoints: Endpoints) -> None:
+    """Delete all that one attempt created."""
+    remove(candidate, config, endpoints=endpoints)
+    endpoints.discard(config)
+
+
+def undo(
+    run: str, config: str, why: str, *, now: str, candidate: str, registry: Registry, endpoints: Endpoints
+) -> None:
+    """Take back a failed attempt; a version that it has recorded is rejected."""
+    recorded = registry.of_run(run)
+    if recorded is not None and recorded.endpoint_config == config:
+        versions.reject(recorded, why, now=now, registry=registry)
+    take_back(candidate, config, endpoints=endpoints)
+
+
+def withdraw(
+    request: Withdrawal, *, now: str, candidate: str, flows: Flows, registry: Registry, endpoints: Endpoints
+) -> ModelVersion | None:
+    """Take back a run that nobody will approve: stop its flow, reject its version, remove its candidate.
+
+    A version that was approved stays: a run that is stopped after the approval has changed what serves.
+    """
+    stopped = stop(request, flows=flows)
+    version = registry.of_run(request.run)
+    if version is not None and version.status in {"pending", "rejected"}:
+        why = request.comment or request.reason
+        version = versions.reject(version, why, now=now, registry=registry)
+        stopped.append(version.endpoint_config)
+    for config in stopped:
+        take_back(candidate, config, endpoints=endpoints)
+    return version
+
+
+def stop(request: Withdrawal, *, flows: Flows) -> list[str]:
+    """Stop the run's flow where one still runs; return the names of what it may have created."""
+    stopped: list[str] = []
+    for attempt in count(1):
+        flow = flows.get(f"{request.run}-{attempt}")
+        if flow is None:
+            return stopped
+        if flow.status == "RUNNING":
+            flows.stop(flow.name, request.reason)
+            stopped.append(name_of(request.run, attempt))
+    return stopped

@@ -1,0 +1,79 @@
+"""What each family of functions must know about the stack it runs in.
+
+A template renders one of these classes as a function's variables and the function reads the same class back,
+so that a misspelt name fails when templates are rendered and a missing one when the function starts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+Settings = TypeVar("Settings")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartFlowSettings:
+    """What starts and follows the train-and-deploy flow."""
+
+    state_machine_arn: str
+    data_bucket: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisterSettings:
+    """What approves a recorded version."""
+
+    model_table: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishSettings:
+    """What moves the stable endpoint and the serving API to an approved version."""
+
+    model_table: str
+    candidate_endpoint: str
+    stable_endpoint: str
+    code_bucket: str
+    serving_stack: str
+    serving_role_arn: str
+    prefix: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectSettings:
+    """What takes back a run that was rejected, superseded or stopped."""
+
+    state_machine_arn: str
+    model_table: str
+    candidate_endpoint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowSettings:
+    """What the states of the train-and-deploy flow share."""
+
+    model_table: str
+    candidate_endpoint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingSettings:
+    """What answers the requests of the serving API."""
+
+    model_table: str
+    stable_endpoint: str
+
+
+class MissingSettings(Exception):
+    """Variables that a function needs are not set."""
+
+
+def from_environment(cls: type[Settings], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read *cls* from the function's variables; name the class and every variable that is missing."""
+    names = [each.name for each in fields(cls)]  # type: ignore[arg-type]
+    if missing := [name.upper() for name in names if not environ.get(name.upper())]:
+        raise MissingSettings(f"{cls.__name__}: {', '.join(missing)} not set")
+    return cls(**{name: environ[name.upper()] for name in names})
