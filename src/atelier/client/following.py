@@ -1,0 +1,111 @@
+"""A run of the training pipeline, followed to its end: every change is one event."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from atelier.client.pipelines import Action, Execution, Pipelines
+from atelier.client.training import Progress, Watch, job_of
+
+if TYPE_CHECKING:
+    from atelier.client.session import Clients
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """An action began or ended, or says something new."""
+
+    execution: Execution
+    action: Action
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """The training job is further."""
+
+    execution: Execution
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A person has to decide; told once for each approval."""
+
+    execution: Execution
+    action: Action
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """Nothing more will happen."""
+
+    execution: Execution
+
+
+Event = Moved | Learned | Asked | Finished
+
+
+def follow(
+    clients: Clients,
+    pipeline: str,
+    execution_id: str,
+    *,
+    every: float | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Event]:
+    """Yield what happens in a run until it ends."""
+    pause = every or (0.4 if clients.is_local else 3.0)
+    pipelines, follower = Pipelines(clients=clients), _Follower(clients)
+    while True:
+        execution = pipelines.execution(pipeline, execution_id)
+        yield from follower.changes(execution)
+        if execution.has_ended:
+            yield Finished(execution=execution)
+            return
+        sleep(pause)
+
+
+class _Follower:
+    """Remembers what was told already."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self._told: dict[tuple[str, str], tuple[str, str]] = {}
+        self._watches: dict[str, Watch | None] = {}
+        self._finished: set[str] = set()
+
+    def changes(self, execution: Execution) -> Iterator[Event]:
+        for action in execution.actions:
+            key, now = (action.stage, action.name), (action.status, action.summary)
+            if action.started is None or self._told.get(key) == now:
+                continue
+            is_new = self._told.get(key, ("", ""))[0] != action.status
+            self._told[key] = now
+            yield Moved(execution=execution, action=action)
+            if is_new and action.is_waiting:
+                yield Asked(execution=execution, action=action)
+        yield from self._learned(execution)
+
+    def _learned(self, execution: Execution) -> Iterator[Learned]:
+        for action in execution.actions:
+            watch = self._watch(action)
+            if watch is None:
+                continue
+            if action.status != "InProgress":  # one last look, for the lines after the one before
+                self._finished.add(action.external_id)
+            before = watch.progress
+            if (progress := watch.look()) != before:
+                yield Learned(execution=execution, progress=progress)
+
+    def _watch(self, action: Action) -> Watch | None:
+        """Return what watches the training job of a flow that an action runs."""
+        flow = action.external_id
+        if ":states:" not in flow or flow in self._finished:
+            return None
+        if flow not in self._watches:
+            job = job_of(self._clients, flow)
+            self._watches[flow] = Watch(self._clients, job) if job else None
+        return self._watches[flow]
