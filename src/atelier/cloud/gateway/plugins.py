@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from atelier.cloud.services.codecommit import service as codecommit
 from atelier.cloud.services.plugin import Plugin
 
-PLUGINS: tuple[Plugin, ...] = ()
+PLUGINS: tuple[Plugin, ...] = (codecommit.PLUGIN,)
