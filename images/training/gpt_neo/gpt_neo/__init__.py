@@ -1,0 +1,1 @@
+"""Train and serve GPT-Neo: a bring-your-own container for SageMaker."""
