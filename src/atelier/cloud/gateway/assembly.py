@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from atelier.cloud.context import Cloud, Engine
+from atelier.cloud.gateway import plugging
 from atelier.cloud.gateway.events import GatewayEvents
 from atelier.cloud.gateway.front import handler
-from atelier.cloud.gateway.hooks import access, bus, policies, server
+from atelier.cloud.gateway.hooks import access, bus, policies, rules, server, stacks, workflows
 from atelier.cloud.gateway.identity import GatewayIdentity
 from atelier.cloud.gateway.plugins import PLUGINS
 from atelier.cloud.gateway.settings import ACCOUNT, REGION, Home
@@ -42,6 +43,13 @@ class Gateway:
         access.install((key["access_key"], key["secret_key"]), ACCOUNT, [each.scope for each in PLUGINS])
         policies.install()
         bus.install()
+        stacks.install(plugging.provisioners(PLUGINS, self.cloud, self.identity))
+        workflows.install(
+            REGION,
+            plugging.integrations(PLUGINS, self.cloud, self.identity),
+            plugging.sdk_calls(PLUGINS, self.cloud, self.identity),
+        )
+        rules.install(REGION, plugging.event_targets(PLUGINS, self.cloud))
         server.install({each.scope: handler(each, self.cloud, self.identity) for each in PLUGINS})
 
     def application(self, started: Callable[[], None]) -> server.Asgi:

@@ -52,6 +52,10 @@ class GatewayIdentity:
             raise Refused(f"{service} is not allowed to assume {role_arn}: its trust policy does not name it")
         return policies.assume(role_arn, re.sub(r"[^\w+=,.@-]", "-", session)[:64])
 
+    def trusts(self, role_arn: str, service: str) -> bool:
+        """Say whether the role's trust policy names *service*."""
+        return policies.trusts(role_arn, service, self._region)
+
     def signer(self, access_key: str) -> Signer | None:
         """Return who stands behind a key that signed a request."""
         found = policies.principal(access_key, self._account)
