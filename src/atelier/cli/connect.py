@@ -19,7 +19,7 @@ as_json: Decorator = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."
 )
 with_prefix: Decorator = click.option(
-    "--prefix", default="atelier-", show_default=True, help="What the stacks' names begin with."
+    "--prefix", default="atelier", show_default=True, help="What the installation's names begin with."
 )
 
 

@@ -32,7 +32,7 @@ class Api:
 
 def published(clients: Clients, prefix: str = PREFIX) -> Api:
     """Find the API and its key; raise NotDeployed before the first model was approved."""
-    stack = f"{prefix}{SERVING_STACK}"
+    stack = f"{prefix}-{SERVING_STACK}"
     try:
         found = outputs(clients, stack)
     except NotDeployed as error:

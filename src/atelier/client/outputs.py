@@ -11,7 +11,8 @@ from atelier.client.errors import NotDeployed
 if TYPE_CHECKING:
     from atelier.client.session import Clients
 
-PREFIX = "atelier-"
+PREFIX = "atelier"
+"""What the names of an installation begin with, unless told otherwise."""
 
 
 def outputs(clients: Clients, stack: str) -> dict[str, str]:

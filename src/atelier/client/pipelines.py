@@ -200,21 +200,30 @@ class Pipelines:
         return action
 
     def _waiting(self, name: str, execution_id: str | None) -> tuple[str, Action, str]:
-        state = self.clients.codepipeline.get_pipeline_state(name=name)
-        for stage in state["stageStates"]:
+        for run, action, token in self._approvals(name):
+            if execution_id in {None, run}:
+                return run, action, token
+        which = f"run {execution_id} of {name}" if execution_id else name
+        raise Problem(f"nothing waits for approval in {which}: see `atelier pipeline show {name}`")
+
+    def waiting(self, name: str) -> str | None:
+        """Return the run that waits for a person, if one does."""
+        return next((run for run, _, _ in self._approvals(name)), None)
+
+    def _approvals(self, name: str) -> Iterator[tuple[str, Action, str]]:
+        """Yield the approvals that wait: their run, the action, and the token that a decision names."""
+        for stage in self.clients.codepipeline.get_pipeline_state(name=name)["stageStates"]:
             run = stage.get("latestExecution", {}).get("pipelineExecutionId", "")
             for action in stage.get("actionStates", []):
                 latest = action.get("latestExecution", {})
-                if latest.get("status") == "InProgress" and "token" in latest and execution_id in {None, run}:
+                if latest.get("status") == "InProgress" and "token" in latest:
                     found = Action(
                         stage=stage["stageName"],
                         name=action["actionName"],
                         category="Approval",
                         provider="Manual",
                     )
-                    return run, found, latest["token"]
-        which = f"run {execution_id} of {name}" if execution_id else name
-        raise Problem(f"nothing waits for approval in {which}: see `atelier pipeline show {name}`")
+                    yield run, found, latest["token"]
 
 
 def failing_command(clients: Clients, build_id: str) -> str:
