@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from atelier.cloud.services.codecommit import service as codecommit
+from atelier.cloud.services.ecr import plugin as ecr
 from atelier.cloud.services.plugin import Plugin
 
-PLUGINS: tuple[Plugin, ...] = (codecommit.PLUGIN,)
+PLUGINS: tuple[Plugin, ...] = (codecommit.PLUGIN, ecr.PLUGIN)

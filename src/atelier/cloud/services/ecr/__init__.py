@@ -1,0 +1,1 @@
+"""ECR: repositories and images by digest and tag, for the engine that starts them."""
