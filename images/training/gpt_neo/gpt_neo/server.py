@@ -1,0 +1,96 @@
+"""Serve the model as SageMaker expects: a port, a ping, and a quiet end."""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from gpt_neo.application import Loaded, Service
+from gpt_neo.errors import Failure
+from gpt_neo.prompts import Limits
+
+#: SageMaker kills 30 seconds after SIGTERM; answers that take longer are given up in time.
+DRAIN_SECONDS = 25
+#: How long /ping tells why the model cannot be loaded, before the process ends.
+LINGER_SECONDS = 1.0
+#: A model this small computes faster on one core than two cores agree on who does what.
+SMALL = 20_000_000
+
+
+def main(base: Path, environment: Mapping[str, str]) -> int:
+    """Serve until SIGTERM; 0 if everything in flight was answered, 1 if there was never a model."""
+    try:
+        host = environment.get("BIND_HOST", "0.0.0.0")
+        port = _whole(environment, "SAGEMAKER_BIND_TO_PORT", 8080, 65535)
+        max_batch = _whole(environment, "GPT_NEO_MAX_BATCH", 16, 1024)
+        max_queue = _whole(environment, "GPT_NEO_MAX_QUEUE", 64, 100_000)
+    except Failure as error:
+        sys.stderr.write(f"failed: {error}\n")
+        return 1
+
+    def give_up(reason: str) -> None:
+        sys.stderr.write(f"failed: {reason}\n")
+        ending = threading.Timer(LINGER_SECONDS, setattr, (server, "should_exit", True))
+        ending.daemon = True
+        ending.start()
+
+    service = Service(
+        load=lambda: load(base / "model"), give_up=give_up, max_batch=max_batch, max_queue=max_queue
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            service.application(),
+            host=host,
+            port=port,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
+    )
+    # uvicorn drains on SIGTERM and then raises it again: to end by a signal would look like a crash.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    server.run()
+    return 1 if service.failure else 0
+
+
+def load(folder: Path) -> Loaded:
+    """Load the model in *folder*; torch is imported here, so that /ping answers from the start."""
+    import torch
+    from tokenizers import Tokenizer
+
+    from gpt_neo.decoding import Decoder
+    from gpt_neo.inference import Model
+    from gpt_neo.tokens import END
+
+    model = Model.load(folder, torch.float64)
+    parameters = sum(each.numel() for each in model.weights.values())
+    torch.set_num_threads(1 if parameters < SMALL else len(os.sched_getaffinity(0)))
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    return Loaded(
+        engine=Decoder(model, tokenizer, tokenizer.token_to_id(END)),
+        encode=lambda text: tokenizer.encode(text).ids,
+        limits=Limits(context=model.context, vocabulary=model.vocabulary),
+        about=_about(folder / "metrics.json"),
+    )
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """Pick from the metrics of training what tells one model from another."""
+    metrics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    named = {"perplexity": "perplexity_after"}
+    wanted = ("data_sha256", "steps", "perplexity", "bits_per_byte", "parameters")
+    return {each: metrics[named.get(each, each)] for each in wanted if named.get(each, each) in metrics}
+
+
+def _whole(environment: Mapping[str, str], name: str, default: int, high: int) -> int:
+    text = environment.get(name, str(default))
+    if not text.isdecimal() or not 1 <= int(text) <= high:
+        raise Failure(f"{name}={text!r} must be a whole number from 1 to {high}")
+    return int(text)
