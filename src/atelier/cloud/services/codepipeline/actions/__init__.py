@@ -1,0 +1,1 @@
+"""What each action type does: boto3 calls as the action's role."""
