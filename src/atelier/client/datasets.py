@@ -33,7 +33,7 @@ class Dataset:
 
 
 def reference_text() -> str:
-    """Return real English that every Python brings: the reference text behind `help()`, 0.7 MB."""
+    """Return real English that every Python brings: the reference text behind `help()`, half a megabyte."""
     return "\n\n".join(text.strip() for _, text in sorted(topics.topics.items())) + "\n"
 
 
