@@ -13,6 +13,7 @@ from atelier.cloud.gateway import plugging
 from atelier.cloud.gateway.events import GatewayEvents
 from atelier.cloud.gateway.front import handler
 from atelier.cloud.gateway.hooks import access, bus, policies, rules, server, stacks, workflows
+from atelier.cloud.gateway.hooks.functions import Functions
 from atelier.cloud.gateway.identity import GatewayIdentity
 from atelier.cloud.gateway.plugins import PLUGINS
 from atelier.cloud.gateway.settings import ACCOUNT, REGION, Home
@@ -36,12 +37,14 @@ class Gateway:
             events=GatewayEvents(ACCOUNT, REGION),
             engine=engine,
         )
+        self.functions = Functions(home.root / "functions", _shown_to_functions(self.cloud))
         self._install(home)
 
     def _install(self, home: Home) -> None:
         key = json.loads(home.credentials.read_text(encoding="utf-8"))
         access.install((key["access_key"], key["secret_key"]), ACCOUNT, [each.scope for each in PLUGINS])
         policies.install()
+        self.functions.install()
         bus.install()
         stacks.install(plugging.provisioners(PLUGINS, self.cloud, self.identity))
         workflows.install(
@@ -81,3 +84,14 @@ class Gateway:
                     await asyncio.to_thread(plugin.service.stop, self.cloud)
                 except Exception:  # a stop goes on: the state of the others must be saved
                     logger.exception("%s did not stop cleanly", plugin.scope)
+        await asyncio.to_thread(self.functions.stop)
+
+
+def _shown_to_functions(cloud: Cloud) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": cloud.endpoint,
+        "AWS_REGION": cloud.region,
+        "AWS_DEFAULT_REGION": cloud.region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+    }

@@ -1,0 +1,1 @@
+"""Where Lambda functions run: processes of a bare interpreter, each with its own code, layers and role."""
