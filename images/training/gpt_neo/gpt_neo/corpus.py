@@ -171,7 +171,7 @@ def _text(path: Path, folder: Path) -> str:
         ) from None
     if "\0" in text:
         raise Failure(
-            f"{name} in channel {folder.name} is binary (byte {raw.index(0)} is NUL), not UTF-8 text"
+            f"{name} in channel {folder.name} is binary, not UTF-8 text: byte {raw.index(0)} is NUL"
         )
     return text.replace("\r\n", "\n")
 
