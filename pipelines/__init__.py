@@ -1,0 +1,1 @@
+"""CodePipelines, one module per pipeline."""

@@ -1,0 +1,42 @@
+"""Rendering: every template as a JSON file, the same bytes from the same source."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from troposphere import Template
+
+from atelier.pipelines import training as training_pipeline
+from atelier.templates import registry, serving_api, storage, training_flow
+
+TEMPLATES: Mapping[str, Callable[[], Template]] = {
+    "storage": storage.template,
+    "registry": registry.template,
+    "training-pipeline": training_pipeline.template,
+    "training-flow": training_flow.template,
+    "serving-api": serving_api.template,
+}
+"""All stacks by name, in the order in which they first come to be."""
+
+
+def text(name: str) -> str:
+    """Return one template as JSON."""
+    return json.dumps(TEMPLATES[name]().to_dict(), indent=1, sort_keys=True) + "\n"
+
+
+def render(out: Path) -> list[Path]:
+    """Write every template to the folder *out*, and return the files."""
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name in TEMPLATES:
+        path = out / f"{name}.json"
+        path.write_text(text(name), encoding="utf-8")
+        written.append(path)
+    return written
+
+
+if __name__ == "__main__":
+    render(Path(sys.argv[1] if len(sys.argv) > 1 else "build/templates"))
