@@ -82,25 +82,38 @@ def test_an_api_that_is_not_there_is_a_problem():
         complete(Api(url="http://127.0.0.1:9/x", key_id="k", key="secret"), {"prompt": "A block"})
 
 
-def around(describe):
+def around(describe, endpoint=None):
     return SimpleNamespace(
+        endpoint=endpoint,
         where="the local cloud",
         cloudformation=SimpleNamespace(describe_stacks=describe),
         apigateway=SimpleNamespace(get_api_key=lambda apiKey, includeValue: {"value": f"value of {apiKey}"}),
     )
 
 
-def test_the_api_is_found_by_its_stack_and_the_key_stays_out_of_every_text():
-    outputs = {"ApiUrl": "http://127.0.0.1:9/v1", "ApiKeyId": "k1"}
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        (None, "https://a1.execute-api.us-east-1.amazonaws.com/live/completions"),
+        ("http://127.0.0.1:9", "http://127.0.0.1:9/_aws/execute-api/a1/live/completions"),
+    ],
+)
+def test_the_api_is_found_by_its_stack_and_the_key_stays_out_of_every_text(endpoint, url):
+    outputs = {
+        "ApiUrl": "https://a1.execute-api.us-east-1.amazonaws.com/live",
+        "ApiId": "a1",
+        "ApiStage": "live",
+        "ApiKeyId": "k1",
+    }
     listed = [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
 
     def describe(StackName):
         assert "team-serving-api" == StackName
         return {"Stacks": [{"StackStatus": "CREATE_COMPLETE", "Outputs": listed}]}
 
-    found = published(around(describe), "team")
+    found = published(around(describe, endpoint), "team")
 
-    assert ("http://127.0.0.1:9/v1", "value of k1") == (found.url, found.key)
+    assert (url, "value of k1") == (found.url, found.key)
     assert "value of" not in repr(found)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from atelier.client.session import Clients
 
 SERVING_STACK = "serving-api"
+PATH = "completions"
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 TIMEOUT = 60.0
 
@@ -40,7 +41,14 @@ def published(clients: Clients, prefix: str = PREFIX) -> Api:
             f"no model is published in {clients.where}: approve one first (`atelier pipeline show`)"
         ) from error
     key = clients.apigateway.get_api_key(apiKey=found["ApiKeyId"], includeValue=True)
-    return Api(url=found["ApiUrl"], key_id=found["ApiKeyId"], key=key["value"])
+    return Api(url=f"{_base(clients, found)}/{PATH}", key_id=found["ApiKeyId"], key=key["value"])
+
+
+def _base(clients: Clients, found: Mapping[str, str]) -> str:
+    """Return where the API answers: at its own address, or below the local cloud's."""
+    if clients.endpoint is None:
+        return found["ApiUrl"]
+    return f"{clients.endpoint}/_aws/execute-api/{found['ApiId']}/{found['ApiStage']}"
 
 
 def complete(api: Api, request: Mapping[str, Any], *, timeout: float = TIMEOUT) -> dict[str, Any]:

@@ -33,13 +33,13 @@ class Clients:
 
     def __init__(self, session: boto3.Session, *, endpoint: str | None, config: Config) -> None:
         self._session = session
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._config = config
 
     @property
     def is_local(self) -> bool:
         """Whether these clients talk to the local cloud."""
-        return self._endpoint is not None
+        return self.endpoint is not None
 
     @property
     def region(self) -> str:
@@ -53,7 +53,7 @@ class Clients:
 
     def _client(self, service: str) -> Any:
         return self._session.client(  # type: ignore[call-overload]
-            service, endpoint_url=self._endpoint, config=self._config
+            service, endpoint_url=self.endpoint, config=self._config
         )
 
     @cached_property
