@@ -13,6 +13,14 @@ from atelier.cloud.gateway.hooks.private import replace, use
 
 SESSION_SECONDS = 12 * 3600
 
+# What a bucket's own grants may open to anybody; ministack asks them whenever the bucket exists.
+BY_GRANT = frozenset(
+    {
+        *("s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"),
+        *("s3:ListBucket", "s3:ListBucketVersions"),
+    }
+)
+
 
 def install(administrator: tuple[str, str], account: str, scopes: Iterable[str]) -> None:
     """Close the ways in that ministack leaves open; *scopes* are of services that check calls themselves."""
@@ -88,6 +96,7 @@ def _anonymous_where_aws_is(original: Callable[..., Any]) -> Callable[..., Any]:
     """
     unsigned_request = use("core.iam_evaluator", "_signed_request", checked=False)
     anonymous = use("core.iam_evaluator", "_anonymous", checked=False)
+    denied = use("core.iam_evaluator", "EvalResult", checked=False)
 
     def enforce(
         access_key_id: str,
@@ -98,10 +107,10 @@ def _anonymous_where_aws_is(original: Callable[..., Any]) -> Callable[..., Any]:
         service_context: dict[str, Any] | None = None,
     ) -> Any:
         if not access_key_id and unsigned_request.get() is None:
-            if service == "s3" and anonymous.get() and iam_action != "s3:ListAllMyBuckets":
-                return None
             if iam_action == "execute-api:Invoke":
                 return None
+            if service == "s3" and anonymous.get():
+                return None if iam_action in BY_GRANT else denied("ImplicitDeny", "anonymous")
         return original(
             access_key_id,
             iam_action,

@@ -77,7 +77,12 @@ def application() -> Asgi:
         if scope["type"] == "http":
             scope = _addressed_by_host(scope)
             if _is_closed(scope["method"], scope["path"]):
-                await _closed(send)
+                await _refuse_with(send, "AccessDeniedException", "this path is not part of the local cloud")
+                return
+            if _is_unsigned(scope["path"], dict(scope["headers"])):
+                await _refuse_with(
+                    send, "MissingAuthenticationTokenException", "Missing Authentication Token"
+                )
                 return
         await inner(scope, receive, send)
 
@@ -104,9 +109,20 @@ def _is_closed(method: str, path: str) -> bool:
     return CLOSED.match(path) is not None
 
 
-async def _closed(send: Any) -> None:
-    body = json.dumps({"message": "this path is not part of the local cloud"}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+def _is_unsigned(path: str, headers: Mapping[bytes, bytes]) -> bool:
+    """Say whether a JSON call carries no signature: unsigned, the router would not know whose it is."""
+    if path.startswith(("/_aws/execute-api/", "/restapis/")):
+        return False  # an API's callers are that API's matter
+    return b"x-amz-target" in headers and not headers.get(b"authorization", b"").startswith(b"AWS4-")
+
+
+async def _refuse_with(send: Any, code: str, message: str) -> None:
+    body = json.dumps({"__type": code, "message": message}).encode()
+    headers = [
+        (b"content-type", b"application/x-amz-json-1.1"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-amzn-errortype", code.encode()),
+    ]
     await send({"type": "http.response.start", "status": 403, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
