@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from atelier.cloud.services.codecommit import service as codecommit
+from atelier.cloud.services.codepipeline import plugin as codepipeline
 from atelier.cloud.services.ecr import plugin as ecr
 from atelier.cloud.services.plugin import Plugin
 
-PLUGINS: tuple[Plugin, ...] = (codecommit.PLUGIN, ecr.PLUGIN)
+PLUGINS: tuple[Plugin, ...] = (codecommit.PLUGIN, codepipeline.PLUGIN, ecr.PLUGIN)
