@@ -44,12 +44,15 @@ class Context:
         if ".." in inside.parts:
             raise OutsideContext(f"{source} is outside of the build context")
         path = self.folder / inside
-        if not path.exists() or self.ignores(inside):
+        if path.exists():
+            self._check(path)
+        ignored = self.ignores(inside)
+        found = (
+            {each.relative_to(path).as_posix(): each for each in self._walk(path)} if path.is_dir() else {}
+        )
+        if not path.exists() or (ignored and not found):
             raise OutsideContext(f"{source} is not in the build context (or .dockerignore leaves it out)")
-        self._check(path)
-        if path.is_file():
-            return False, {path.name: path}
-        return True, {each.relative_to(path).as_posix(): each for each in self._walk(path)}
+        return (True, found) if path.is_dir() else (False, {path.name: path})
 
     def _walk(self, folder: Path) -> Iterator[Path]:
         reincluding = any(not excludes for excludes, _ in self.ignored)

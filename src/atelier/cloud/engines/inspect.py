@@ -43,7 +43,7 @@ def _action(action: str, value: dict[str, Any]) -> str:
     expression = re.sub(r"^\((.*)\)$", r"\1", expression)
     found = _evaluate(expression, value)
     if as_json:
-        return json.dumps(found)
+        return json.dumps(found, separators=(",", ":"))
     return found if isinstance(found, str) else _go(found)
 
 

@@ -55,8 +55,8 @@ class ProcessEngine:
         """Start a container; raise Refused when its image is not there or has nothing to run."""
         try:
             image = self._store.pushed(container.image)
-            rootfs = self._store.unpack(image)
             environment = self._environment(image, container)
+            rootfs = self._store.unpack(image)
             whole = command(image, rootfs, container)
         except (ImageError, InstallFailed) as error:
             raise Refused(f"container {container.name}: {error}") from error
@@ -93,11 +93,12 @@ class ProcessEngine:
 
     def _environment(self, image: Image, container: Container) -> Path:
         """Return the image's environment: the one of its build, or made anew where the cache was emptied."""
+        python = interpreter(image.python)
         key = self._store.environments.get("", image.digest)
         if key and (found := self._layers.ready(key)):
             return found
         locks = self._store.locks(image)
-        return self._layers.environment(locks, interpreter(image.python), container.log)
+        return self._layers.environment(locks, python, container.log)
 
 
 def command(image: Image, rootfs: Path, container: Container) -> list[str]:
@@ -159,7 +160,7 @@ class Process:
         self._folder, self._log, self._keeper = folder, log, keeper
         self._signals = threading.Lock()
         self._ended = threading.Event()
-        self._code = 0
+        self._code, self._log_broke = 0, False
         self._popen = subprocess.Popen(
             ["/bin/sh", "-c", GATE, "sh", *command],
             stdin=subprocess.PIPE,
@@ -225,7 +226,9 @@ class Process:
         try:
             self._log(line.decode(errors="replace").rstrip("\r\n"))
         except Exception:  # the container must not block on a full pipe because its log is broken
-            logger.exception("a line of container %s is lost", self.pid)
+            if not self._log_broke:
+                logger.exception("container %s: lines of its log are lost", self.pid)
+            self._log_broke = True
 
 
 class Keeper:
