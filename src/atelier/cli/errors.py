@@ -104,13 +104,14 @@ def translate(error: Exception) -> Ended:
     # imported late: `atelier --help` needs none of these
     from botocore.exceptions import BotoCoreError, ClientError
 
+    from atelier.bundle import BundleError
     from atelier.client.errors import Problem
     from atelier.cloud.context import Refused
     from atelier.cloud.gateway.launch import NotRunning
 
     if isinstance(error, NotRunning):
         return Pending(str(error))
-    if isinstance(error, Problem | Refused):
+    if isinstance(error, Problem | Refused | BundleError):
         return Ended(str(error))
     if isinstance(error, ClientError):
         return Ended(_client_error(error))

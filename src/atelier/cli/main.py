@@ -11,11 +11,18 @@ from atelier.cli.errors import Group
 
 # name -> where the command is, and what `atelier --help` says of it without importing it
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "demo": ("atelier.cli.demo:demo", "Take a git push through build, training, approval and serving."),
     "up": ("atelier.cli.cloud:up", "Start the local cloud."),
     "down": ("atelier.cli.cloud:down", "Stop the local cloud; its state stays."),
     "status": ("atelier.cli.cloud:status", "Say whether the local cloud runs, and where."),
     "logs": ("atelier.cli.cloud:logs", "Show what the local cloud wrote to its log."),
     "env": ("atelier.cli.cloud:env", "Print the variables that point other tools at the local cloud."),
+    "synth": ("atelier.cli.synth:synth", "Render every CloudFormation template."),
+    "deploy": ("atelier.cli.deploy:deploy", "Deploy the stacks of the training pipeline."),
+    "pipeline": ("atelier.cli.pipeline:pipeline", "Follow and steer the pipelines."),
+    "models": ("atelier.cli.models:models", "Look into the model registry."),
+    "invoke": ("atelier.cli.invoke:invoke", "Let the published model go on from a prompt."),
+    "api-key": ("atelier.cli.invoke:api_key", "Print the key that opens the published API."),
 }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atelier.cli import output
-from atelier.cli.connect import as_json, clients, on_aws
+from atelier.cli.connect import as_json, assignments, clients, on_aws
 from atelier.cli.errors import Command, Group
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ def _print(run: Execution) -> None:
     rows = [(*_row(each),) for each in run.actions]
     console.print(output.table(["STAGE", "ACTION", "STATUS", "STARTED", "TOOK", "WHAT IT SAYS"], rows))
     if waiting := run.waiting:
-        for key, value in facts(run, waiting):
-            console.print(f"  {key}: {value}", markup=False)
+        for line in facts(run, waiting):
+            console.print(f"  {line}", markup=False, soft_wrap=True)
         console.print(
             f"Waiting for you: `atelier pipeline approve {run.pipeline}` or "
             f"`atelier pipeline reject {run.pipeline} --comment WHY`"
@@ -113,12 +113,10 @@ def _row(action: Action) -> Iterator[Any]:
     yield action.reason or action.summary or "-"
 
 
-def facts(run: Execution, waiting: Action) -> list[tuple[str, str]]:
-    """Return what a person should know before deciding: the approval's own words, one a line."""
-    text = waiting.configuration.get("CustomData", "")
-    lines = [each.strip() for each in text.replace(";", "\n").splitlines() if each.strip()]
-    told = [(key.strip(), value.strip()) for key, _, value in (each.partition(":") for each in lines)]
-    return told or sorted(run.outputs.items())
+def facts(run: Execution, waiting: Action) -> list[str]:
+    """Return what a person should know before deciding: the approval's own words, or what was handed on."""
+    asked = [each.strip() for each in waiting.configuration.get("CustomData", "").splitlines()]
+    return [each for each in asked if each] or [f"{name}: {value}" for name, value in run.outputs.items()]
 
 
 @pipeline.command(cls=Command, examples=["atelier pipeline start -v DATA_VERSION=latest"])
@@ -130,7 +128,7 @@ def facts(run: Execution, waiting: Action) -> list[tuple[str, str]]:
 @as_json
 def start(name: str | None, variables: tuple[str, ...], aws: bool, as_json: bool) -> None:
     """Start a run of what the repository holds now."""
-    given = dict(_assignments(variables))
+    given = dict(assignments(variables, "--variable"))
     pipelines = _pipelines(aws)
     name = pipelines.only(name)
     run_id = pipelines.start(name, given)
@@ -138,14 +136,6 @@ def start(name: str | None, variables: tuple[str, ...], aws: bool, as_json: bool
         output.emit({"name": name, "execution_id": run_id})
         return
     output.console().print(f"Started {name}, run {run_id}. Follow it with `atelier pipeline show {name}`.")
-
-
-def _assignments(variables: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    for each in variables:
-        name, equals, value = each.partition("=")
-        if not equals or not name:
-            raise click.BadParameter(f"{each!r} is not NAME=VALUE", param_hint="--variable")
-        yield name, value
 
 
 COMMENT = click.option("--comment", "-m", help="Why; kept with the model's version.")

@@ -1,0 +1,145 @@
+"""`atelier demo`: the whole product once through."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.markup import escape
+
+from atelier.cli import output
+from atelier.cli.connect import as_json, assignments, reached, with_parameters, with_prefix
+from atelier.cli.errors import Command, Pending, explained
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from atelier.cli.screen import Lines
+    from atelier.client.models import Version
+    from atelier.client.session import Clients
+    from atelier.demo import Clock, Result
+
+INTERRUPTED = (
+    "interrupted: the local cloud and the pipeline go on. Run `atelier demo` again to go on, see "
+    "`atelier pipeline show`, or stop with `atelier down`"
+)
+BUDGET = {"up": 3.0, "synth": 2.0, "deploy": 15.0, "overhead": 15.0}
+
+
+@click.command(
+    cls=Command,
+    examples=["atelier demo", "atelier demo --yes --json", "atelier demo --data shakespeare.txt"],
+)
+@click.option("--yes", is_flag=True, help="Approve the model without asking.")
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    help="Train on this file or folder of text [default: Python's own reference text].",
+)
+@with_parameters
+@with_prefix
+@as_json
+def demo(yes: bool, data: Path | None, parameters: tuple[str, ...], prefix: str, as_json: bool) -> None:
+    """Take a git push through build, training, approval and serving.
+
+    Starts the local cloud, deploys the stacks, uploads text, pushes the commit that is checked out, follows
+    the pipeline, asks you to approve the model, and asks the published model for completions. Run it again
+    after a commit, and version 2 is compared with version 1.
+
+    Exits with 3 when a model waits for an approval that nobody is here to give.
+    """
+    from atelier.demo import Undecided
+
+    given = dict(assignments(parameters, "--parameter"))
+    notes = output.console(stderr=as_json or not sys.stdout.isatty())
+    with explained(INTERRUPTED), _view(notes, yes=yes) as view:
+        try:
+            result = _run(view, data, prefix, given)
+        except Undecided as error:
+            raise Pending(str(error)) from error
+    _conclude(notes if as_json else output.console(), result)
+    if as_json:
+        output.emit(result.document())
+
+
+def _view(console: Console, *, yes: bool) -> Lines:
+    from atelier.cli.screen import Lines, Screen
+
+    kind = Screen if console.is_terminal and sys.stdin.isatty() else Lines
+    return kind(console, yes=yes)
+
+
+def _run(view: Lines, data: Path | None, prefix: str, parameters: Mapping[str, str]) -> Result:
+    from atelier import demo as story
+    from atelier.client import repositories
+
+    clock = story.Clock()
+    plan = story.Plan(folder=Path.cwd(), data=data, prefix=prefix)
+    repositories.head(plan.folder)  # what cannot be pushed is told before anything is started
+    return story.go(_prepare(view, clock, prefix, parameters), plan, view, clock)
+
+
+def _prepare(view: Lines, clock: Clock, prefix: str, parameters: Mapping[str, str]) -> Clients:
+    """Start the cloud if it is down, and deploy."""
+    from atelier import deploy as stacks
+    from atelier import synth
+    from atelier.cloud.gateway import launch
+
+    home = launch.default_home()
+    ran = launch.status(home).running
+    with clock.timed("up"):
+        clients = reached(launch.start(home))
+    view.step("The local cloud runs already" if ran else f"The local cloud is up: {home}")
+    with clock.timed("synth"), tempfile.TemporaryDirectory() as folder:
+        rendered = synth.render(Path(folder))
+    view.step(f"{len(rendered)} templates render")
+    with clock.timed("deploy"):
+        for outcome in stacks.deploy(clients, prefix=prefix, parameters=parameters, progress=view.stack):
+            view.step(f"Stack {outcome.name} {outcome.change} in {output.duration(outcome.seconds)}")
+    return clients
+
+
+def _conclude(console: Console, result: Result) -> None:
+    """Show what the published model says, where it comes from, and what to try next."""
+    from atelier.cli.invoke import curl_line
+    from atelier.cli.models import sheet
+    from atelier.demo import SETTINGS
+
+    console.print()
+    for answer in result.answers:
+        console.print(f"[bold]{escape(answer.prompt)}[/]{escape(answer.text)}\n", soft_wrap=True)
+    console.print(sheet(result.version), "")
+    if result.previous is not None:
+        console.print(comparison(result.previous, result.version), "")
+    console.print(budget(result.seconds), "")
+    request = {"prompt": result.answers[0].prompt, **SETTINGS}
+    console.print("Ask it yourself:", style="bold")
+    console.print(f"  {curl_line(result.api, request, prefix=result.prefix)}", markup=False, soft_wrap=True)
+    console.print(f'  atelier invoke "{result.answers[0].prompt}"', markup=False)
+    console.print("The local cloud goes on running; `atelier down` stops it and keeps its state.")
+
+
+def comparison(before: Version, now: Version) -> Table:
+    """Return two versions side by side."""
+    rows = [
+        ("bits per byte", output.number(before.bits_per_byte, 4), output.number(now.bits_per_byte, 4)),
+        ("perplexity", output.number(before.perplexity), output.number(now.perplexity)),
+        ("commit", output.short(before.commit), output.short(now.commit)),
+        ("data", output.short(before.data_version), output.short(now.data_version)),
+        ("image", output.short(before.image_digest), output.short(now.image_digest)),
+    ]
+    return output.table(["", f"version {before.version}", f"version {now.version}"], rows)
+
+
+def budget(seconds: Mapping[str, float]) -> Table:
+    """Return where the time went, beside what it may take."""
+    rows = [
+        (name, output.duration(value), f"at most {output.duration(BUDGET[name])}" if name in BUDGET else "")
+        for name, value in seconds.items()
+    ]
+    return output.table(["WHERE THE TIME WENT", "", ""], rows)

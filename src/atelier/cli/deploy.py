@@ -1,0 +1,57 @@
+"""`atelier deploy`: the stacks, in their order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from atelier.cli import output
+from atelier.cli.connect import as_json, assignments, clients, on_aws, with_parameters, with_prefix
+from atelier.cli.errors import Command, explained
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from atelier.stacks import Event
+
+INTERRUPTED = (
+    "interrupted: CloudFormation goes on with the stack at hand; run `atelier deploy` again to go on"
+)
+
+
+@click.command(cls=Command, examples=["atelier deploy", "atelier deploy --prefix team-a --aws"])
+@with_parameters
+@with_prefix
+@on_aws
+@as_json
+def deploy(parameters: tuple[str, ...], prefix: str, aws: bool, as_json: bool) -> None:
+    """Create or update the stacks of the training pipeline.
+
+    Storage comes first, then the registry, then the pipeline; what has not changed is left alone. A stack
+    that fails is rolled back, and the first cause is named.
+    """
+    from atelier import deploy as stacks
+
+    given = dict(assignments(parameters, "--parameter"))
+    notes = output.console(stderr=as_json)
+    with explained(INTERRUPTED):
+        outcomes = stacks.deploy(clients(aws), prefix=prefix, parameters=given, progress=Narrator(notes).hear)
+    if as_json:
+        output.emit({"stacks": outcomes})
+        return
+    rows = [(each.name, output.status(each.change), output.duration(each.seconds)) for each in outcomes]
+    notes.print(output.table(["STACK", "", "TOOK"], rows))
+
+
+class Narrator:
+    """Tells of a deployment, one line for each resource that is done or has failed."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def hear(self, event: Event) -> None:
+        """Write a line for an event that ends something."""
+        if event.status.endswith("_FAILED") or event.status.endswith("_COMPLETE"):
+            word = output.status("failed" if event.status.endswith("_FAILED") else "done")
+            self._console.print(f"  {event.stack}  {event.resource} ({event.type}) ", word, event.reason)

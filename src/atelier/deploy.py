@@ -1,0 +1,84 @@
+"""The stacks of the training pipeline, in their order; AWS and the local cloud alike.
+
+`training-flow` is not among them: the pipeline deploys it from the commit it builds. Nor is `serving-api`,
+which appears when the first model is published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from atelier import bundle, synth
+from atelier.client.errors import Problem
+from atelier.stacks import Event, Outcome, Stack, Stacks
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+    from atelier.client.session import Clients
+
+STORAGE = "storage"
+ORDER = (STORAGE, "registry", "training-pipeline")
+
+
+def deploy(
+    clients: Clients,
+    *,
+    prefix: str,
+    parameters: Mapping[str, str] = MappingProxyType({}),
+    progress: Callable[[Event], None] = lambda event: None,
+) -> list[Outcome]:
+    """Create or update every stack; what one stack outputs is a parameter of those after it."""
+    _refuse_unknown(parameters)
+    values: dict[str, str] = {**parameters, "Prefix": prefix}
+    outcomes = []
+    for name in ORDER:
+        stacks = Stacks(
+            cloudformation=clients.cloudformation,
+            progress=progress,
+            upload=_uploader(clients.s3, values.get("CodeBucketName")),
+        )
+        outcome = stacks.apply(stack(name, prefix, values))
+        values.update(outcome.outputs)
+        if name == STORAGE:
+            values.update(upload_code(clients.s3, values["CodeBucketName"]))
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _refuse_unknown(parameters: Mapping[str, str]) -> None:
+    known = {name for each in ORDER for name in synth.TEMPLATES[each]().parameters}
+    if unknown := sorted(parameters.keys() - known):
+        raise Problem(f"no stack has a parameter {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+
+
+def stack(name: str, prefix: str, values: dict[str, str]) -> Stack:
+    """Return a stack as it should be, with the values that earlier stacks said."""
+    return Stack(
+        name=f"{prefix}-{name}",
+        template=synth.text(name),
+        parameters=dict(values),
+        tags={"atelier:installation": prefix},
+    )
+
+
+def upload_code(s3: S3Client, code_bucket: str) -> dict[str, str]:
+    """Upload the functions' zip and their dependencies' layer, unless they are there; return their keys."""
+    keys = {}
+    for parameter, (key, body) in {"CodeKey": bundle.functions(), "LayerKey": bundle.layer()}.items():
+        if not s3.list_objects_v2(Bucket=code_bucket, Prefix=key).get("KeyCount"):
+            s3.put_object(Bucket=code_bucket, Key=key, Body=body)
+        keys[parameter] = key
+    return keys
+
+
+def _uploader(s3: S3Client, bucket: str | None) -> Callable[[str, bytes], str]:
+    def upload(key: str, body: bytes) -> str:
+        if bucket is None:
+            raise Problem(f"{key} is too large for a request, and there is no bucket for it yet")
+        s3.put_object(Bucket=bucket, Key=key, Body=body)
+        return f"{s3.meta.endpoint_url}/{bucket}/{key}"
+
+    return upload
