@@ -15,6 +15,7 @@ from atelier.cloud.gateway.front import handler
 from atelier.cloud.gateway.hooks import access, bus, policies, rules, server, stacks, workflows
 from atelier.cloud.gateway.hooks.functions import Functions
 from atelier.cloud.gateway.identity import GatewayIdentity
+from atelier.cloud.gateway.persistence import Saver
 from atelier.cloud.gateway.plugins import PLUGINS
 from atelier.cloud.gateway.settings import ACCOUNT, REGION, Home
 from atelier.cloud.store import Store
@@ -37,6 +38,7 @@ class Gateway:
             events=GatewayEvents(ACCOUNT, REGION),
             engine=engine,
         )
+        self.saver = Saver()
         self.functions = Functions(home.root / "functions", _shown_to_functions(self.cloud))
         self._install(home)
 
@@ -60,6 +62,9 @@ class Gateway:
         inner = server.application()
 
         async def application(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "http":
+                self.saver.request(scope["method"], scope["headers"])
+
             async def tell(message: Any) -> None:
                 await send(message)
                 if message["type"] == "lifespan.startup.complete":
@@ -71,6 +76,7 @@ class Gateway:
 
     async def up(self) -> None:
         """Let each service take up what a stop interrupted."""
+        self.saver.start()
         await asyncio.to_thread(self.cloud.engine.clean)
         for plugin in PLUGINS:
             if plugin.service.start:
@@ -85,6 +91,7 @@ class Gateway:
                 except Exception:  # a stop goes on: the state of the others must be saved
                     logger.exception("%s did not stop cleanly", plugin.scope)
         await asyncio.to_thread(self.functions.stop)
+        await asyncio.to_thread(self.saver.stop)
 
 
 def _shown_to_functions(cloud: Cloud) -> dict[str, str]:

@@ -190,16 +190,29 @@ def _alone(places: Home) -> Iterator[None]:
 def _credentials(places: Home) -> dict[str, str]:
     """Return the administrator's key, made at the first start."""
     if not places.credentials.exists():
-        letters = string.ascii_uppercase + "234567"
-        key = {
-            "access_key": "AKIA" + "".join(secrets.choice(letters) for _ in range(16)),
-            "secret_key": secrets.token_urlsafe(30),
-        }
-        descriptor = os.open(places.credentials, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(key, file)
-    read: dict[str, str] = json.loads(places.credentials.read_text(encoding="utf-8"))
-    return {"access_key": read["access_key"], "secret_key": read["secret_key"]}
+        _write_privately(places.credentials, json.dumps(_new_key()))
+    try:
+        read: dict[str, str] = json.loads(places.credentials.read_text(encoding="utf-8"))
+        return {"access_key": read["access_key"], "secret_key": read["secret_key"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CannotStart(
+            f"{places.credentials} holds no credentials: remove it, and the next start makes new ones"
+        ) from error
+
+
+def _new_key() -> dict[str, str]:
+    letters = string.ascii_uppercase + "234567"
+    name = "AKIA" + "".join(secrets.choice(letters) for _ in range(16))
+    return {"access_key": name, "secret_key": secrets.token_urlsafe(30)}
+
+
+def _write_privately(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    temporary.replace(path)
 
 
 def _listen(places: Home, port: int | None) -> socket.socket:

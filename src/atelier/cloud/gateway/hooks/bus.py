@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from atelier.cloud.gateway.hooks import state
 from atelier.cloud.gateway.hooks.private import use
 
 
@@ -26,4 +27,5 @@ def publish(
         "Resources": on,
     }
     with use("core.responses", "request_scope", checked=False)(account, region):
+        state.changed("eventbridge")
         use("services.eventbridge", "_put_events", checked=False)({"Entries": [entry]}, allow_aws_source=True)

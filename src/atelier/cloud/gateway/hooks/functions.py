@@ -20,6 +20,7 @@ from typing import Any
 
 from atelier.cloud.gateway.functions import environment
 from atelier.cloud.gateway.functions.worker import END_OF_LOG
+from atelier.cloud.gateway.hooks import state
 from atelier.cloud.gateway.hooks.private import replace, use
 
 RUNTIME = "core.lambda_runtime"
@@ -88,6 +89,7 @@ class Functions:
                 refused: dict[str, Any] = throttled("ConcurrentInvocationLimitExceeded", message)
                 return refused
             token = _failure.set(None)
+            state.changed("lambda")
             try:
                 return _explained(original(func, event, request_id), request_id)
             finally:

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from atelier.cloud.gateway.hooks import policies
+from atelier.cloud.gateway.hooks import policies, state
 from atelier.cloud.gateway.hooks.private import replace, use
 
 SFN = "services.stepfunctions"
@@ -70,6 +70,7 @@ def _remember_role(original: Callable[[str], None]) -> Callable[[str], None]:
             original(exec_arn)
         finally:
             _role.reset(token)
+            state.changed("stepfunctions")
 
     return run
 
@@ -91,6 +92,7 @@ def _invoke(
 ) -> Task:
     def invoke(resource: str, input_data: Any) -> Any:
         role = _acting_role()
+        state.changed("stepfunctions")
         if task := ours(role, resource):
             return _run(task, input_data)
         allowed(role, resource, input_data)
