@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from atelier.cloud.services.codebuild import service as codebuild
 from atelier.cloud.services.codecommit import service as codecommit
 from atelier.cloud.services.codepipeline import plugin as codepipeline
 from atelier.cloud.services.ecr import plugin as ecr
 from atelier.cloud.services.plugin import Plugin
 
-PLUGINS: tuple[Plugin, ...] = (codecommit.PLUGIN, codepipeline.PLUGIN, ecr.PLUGIN)
+PLUGINS: tuple[Plugin, ...] = (codebuild.PLUGIN, codecommit.PLUGIN, codepipeline.PLUGIN, ecr.PLUGIN)

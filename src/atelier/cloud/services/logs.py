@@ -24,6 +24,8 @@ BATCH_EVENTS = 10_000
 OVERHEAD = 26
 """The limits of PutLogEvents: each event counts its UTF-8 bytes plus 26."""
 
+PENDING_EVENTS = 50_000
+
 
 class LogStream:
     """One log stream, written as a role: call it with a line, close it to send the rest.
@@ -48,6 +50,8 @@ class LogStream:
 
     def __call__(self, line: str) -> None:
         """Add one line; long ones become several events, as PutLogEvents asks."""
+        while len(self._pending) > PENDING_EVENTS and self._thread.is_alive():
+            time.sleep(self._every / 10)  # whoever floods the log waits for it, and the memory stays small
         now = int(time.time() * 1000)
         with self._lock:
             self._pending.extend({"timestamp": now, "message": part} for part in parts(line))
