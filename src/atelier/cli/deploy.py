@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from rich.text import Text
 
 from atelier.cli import output
 from atelier.cli.connect import as_json, assignments, clients, on_aws, with_parameters, with_prefix
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 INTERRUPTED = (
     "interrupted: CloudFormation goes on with the stack at hand; run `atelier deploy` again to go on"
 )
+
+WORDS = {
+    "CREATE_COMPLETE": "created",
+    "UPDATE_COMPLETE": "updated",
+    "DELETE_COMPLETE": "deleted",
+    "CREATE_FAILED": "failed",
+    "UPDATE_FAILED": "failed",
+    "DELETE_FAILED": "failed",
+}
 
 
 @click.command(cls=Command, examples=["atelier deploy", "atelier deploy --prefix team-a --aws"])
@@ -52,6 +62,11 @@ class Narrator:
 
     def hear(self, event: Event) -> None:
         """Write a line for an event that ends something."""
-        if event.status.endswith("_FAILED") or event.status.endswith("_COMPLETE"):
-            word = output.status("failed" if event.status.endswith("_FAILED") else "done")
-            self._console.print(f"  {event.stack}  {event.resource} ({event.type}) ", word, event.reason)
+        action, _, end = event.status.rpartition("_")
+        if end not in {"FAILED", "COMPLETE"} or "CLEANUP" in action:
+            return
+        word = WORDS.get(event.status, event.status.lower().replace("_", " "))
+        line = Text.assemble("  ", f"{event.resource} ({event.type}) ", output.status(word))
+        if end == "FAILED":
+            line.append(f": {event.reason}")
+        self._console.print(line, soft_wrap=True)
