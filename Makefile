@@ -73,6 +73,8 @@ lock: .venv/dev ## Compile the hashed lock files from their .in files
 	@$(LOCK) requirements/runtime.in -o requirements/runtime.lock
 	@$(LOCK) requirements/dev.in -o requirements/dev.lock
 	@$(LOCK) lambdas/requirements.in -o lambdas/requirements.lock
+	@$(LOCK) images/training/gpt_neo/requirements.in -o images/training/gpt_neo/requirements-cuda.lock
+	@$(BIN)/python images/training/gpt_neo/lock.py
 
 .PHONY: clean
 clean: ## Remove what can be made again (not the local cloud's state)
