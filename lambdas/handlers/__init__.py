@@ -1,0 +1,1 @@
+"""Entry points: decode, call one service, encode; a handler decides nothing."""
