@@ -31,6 +31,8 @@ done
 """
 
 MARK = "CODEBUILD_BUILD_ID"
+QUIET = {"bash": ("--norc", "--noprofile")}
+"""A bash whose input is a socket takes itself for a remote login's, and would read ~/.bashrc."""
 
 
 class Shell:
@@ -96,7 +98,7 @@ class Shell:
         folder = Path(kept.read_text(encoding="utf-8").rstrip("\n")) if kept.exists() else self._folder
         with its:
             process = subprocess.Popen(
-                [self._program, "-c", LOOP],
+                [self._program, *QUIET.get(Path(self._program).name, ()), "-c", LOOP],
                 cwd=folder if folder.is_dir() else self._folder,
                 env=self._environment,
                 stdin=its.fileno(),
