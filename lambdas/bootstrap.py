@@ -69,6 +69,7 @@ def start_flow() -> StartFlow:
 class Register:
     """What `register` works with."""
 
+    pipeline: str
     registry: Registry
     approvals: Approvals
 
@@ -78,7 +79,9 @@ def register() -> Register:
     """Wire what approves a version."""
     settings = from_environment(RegisterSettings)
     return Register(
-        registry=_registry(settings.model_table), approvals=PipelineApprovals(client("codepipeline"))
+        pipeline=settings.pipeline,
+        registry=_registry(settings.model_table),
+        approvals=PipelineApprovals(client("codepipeline")),
     )
 
 

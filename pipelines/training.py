@@ -32,6 +32,7 @@ SOURCE_REPOSITORY = Parameter(
     "SourceRepositoryName", Type="String", Description="The CodeCommit repository of the source."
 )
 BRANCH = "main"
+PIPELINE = "${Prefix}-training"
 FLOW_STACK = "${Prefix}-training-flow"
 SERVING_STACK = "${Prefix}-serving-api"
 STATE_MACHINE = f"stateMachine:{training_flow.STATE_MACHINE_NAME}"
@@ -91,7 +92,7 @@ def training_pipeline(
     ]
     return codepipeline.Pipeline(
         "Pipeline",
-        Name=Sub("${Prefix}-training"),
+        Name=Sub(PIPELINE),
         PipelineType="V2",
         ExecutionMode="SUPERSEDED",
         RoleArn=GetAtt(role, "Arn"),
@@ -130,7 +131,6 @@ def registration() -> RegisterModel:
     """Say which version was approved, and where."""
     return RegisterModel(
         version="#{Train.MODEL_VERSION}",
-        pipeline="#{codepipeline.PipelineName}",
         execution=EXECUTION,
         approval="Approve",
     )
@@ -237,12 +237,14 @@ def reports_to_pipeline() -> list[parts.Statement]:
 
 def register_function(t: Template) -> awslambda.Function:
     """Mark the version approved, with who said so."""
-    pipeline = arn("codepipeline", "${Prefix}-training")
+    pipeline = arn("codepipeline", PIPELINE)
     return parts.function(
         t,
         "Register",
         handler="pipeline.register",
-        settings=parts.environment(RegisterSettings, model_table=Ref(parts.MODEL_TABLE)),
+        settings=parts.environment(
+            RegisterSettings, model_table=Ref(parts.MODEL_TABLE), pipeline=Sub(PIPELINE)
+        ),
         may=[
             allow(["dynamodb:GetItem", "dynamodb:PutItem"], table_arn()),
             allow(["codepipeline:ListActionExecutions"], pipeline),

@@ -85,7 +85,7 @@ def register(event: dict[str, Any], context: Any) -> None:
     with settled(job.id, bootstrap.reports()) as outcome:
         ports = bootstrap.register()
         request = load(RegisterModel, job.parameters)
-        approval = ports.approvals.of(request.pipeline, request.execution, request.approval)
+        approval = ports.approvals.of(ports.pipeline, request.execution, request.approval)
         version = registry.approve(
             registry.number(request.version), approval, now=now(), registry=ports.registry
         )

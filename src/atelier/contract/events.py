@@ -61,7 +61,6 @@ class RegisterModel:
     """User parameters of `register`."""
 
     version: str
-    pipeline: str
     execution: str
     approval: str
 

@@ -27,6 +27,7 @@ class RegisterSettings:
     """What approves a recorded version."""
 
     model_table: str
+    pipeline: str
 
 
 @dataclass(frozen=True, kw_only=True)
