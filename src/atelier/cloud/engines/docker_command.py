@@ -60,7 +60,7 @@ class Command:
 
     def login(self, options: argparse.Namespace) -> None:
         """Check a password against ECR's tokens, and keep it."""
-        if not options.password_stdin:
+        if options.password or not options.password_stdin:
             raise CommandError("login: give the password with --password-stdin, never as an argument")
         password = sys.stdin.read().strip()
         host = re.sub(r"^https?://", "", options.registry).rstrip("/")
@@ -168,6 +168,7 @@ def _verb(verbs: Any, name: str, does: str) -> argparse.ArgumentParser:
 def _registry_verbs(verbs: Any) -> None:
     login = _verb(verbs, "login", "login")
     login.add_argument("-u", "--username", required=True)
+    login.add_argument("-p", "--password")  # known only so that a refusal does not repeat it
     login.add_argument("--password-stdin", action="store_true")
     login.add_argument("registry")
     _verb(verbs, "logout", "logout").add_argument("registry")

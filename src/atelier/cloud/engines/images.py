@@ -146,7 +146,8 @@ class Names:
     def all(self) -> Iterator[tuple[str, str, str]]:
         """Return every (repository, tag, digest), in order."""
         for path in sorted(self._folder.glob("*/[!.]*")):
-            yield unquote(path.parent.name), unquote(path.name), path.read_text()
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                yield unquote(path.parent.name), unquote(path.name), path.read_text()
 
     def clear(self) -> None:
         """Forget all names."""

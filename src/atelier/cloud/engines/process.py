@@ -205,7 +205,8 @@ class Process:
 
     def _reap(self) -> None:
         """Wait for the leader's end, end what it left, and only then give its number free."""
-        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        with contextlib.suppress(ChildProcessError):  # whoever reaped it, it has ended
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         self._signal(signal.SIGKILL)
         keeper.kill_marked(f"{MARK}={self._folder.name}")
         with self._signals:
