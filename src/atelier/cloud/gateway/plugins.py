@@ -7,5 +7,12 @@ from atelier.cloud.services.codecommit import service as codecommit
 from atelier.cloud.services.codepipeline import plugin as codepipeline
 from atelier.cloud.services.ecr import plugin as ecr
 from atelier.cloud.services.plugin import Plugin
+from atelier.cloud.services.sagemaker import plugin as sagemaker
 
-PLUGINS: tuple[Plugin, ...] = (codebuild.PLUGIN, codecommit.PLUGIN, codepipeline.PLUGIN, ecr.PLUGIN)
+PLUGINS: tuple[Plugin, ...] = (
+    codebuild.PLUGIN,
+    codecommit.PLUGIN,
+    codepipeline.PLUGIN,
+    ecr.PLUGIN,
+    sagemaker.PLUGIN,
+)

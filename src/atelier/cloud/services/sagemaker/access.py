@@ -1,0 +1,69 @@
+"""What an execution role gives to a job or an endpoint: clients, logs and variables, as that role."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+from atelier.cloud.context import Cloud, Credentials, Refused
+from atelier.cloud.services.logs import LogStream
+from atelier.cloud.services.sagemaker.service import PRINCIPAL, invalid
+
+RENEW_AFTER = 900.0
+"""Seconds; well before temporary credentials end, so that a long upload begins with fresh ones."""
+
+
+class RoleError(Exception):
+    """A role that SageMaker cannot assume."""
+
+
+class Access:
+    """A role, assumed as SageMaker does it, and again when its credentials age."""
+
+    def __init__(self, cloud: Cloud, role_arn: str, session: str) -> None:
+        self._cloud = cloud
+        self._role_arn = role_arn
+        self._session = session
+        self._credentials: Credentials | None = None
+        self._since = 0.0
+
+    def credentials(self) -> Credentials:
+        """Return fresh credentials of the role, or raise RoleError."""
+        if self._credentials is None or time.monotonic() - self._since > RENEW_AFTER:
+            self._since = time.monotonic()
+            self._credentials = self._assume()
+        return self._credentials
+
+    @contextmanager
+    def client(self, service: str) -> Iterator[Any]:
+        """Lend a boto3 client that acts as the role."""
+        with closing(self._cloud.client(service, self.credentials())) as client:
+            yield client
+
+    def log(self, group: str, stream: str) -> LogStream:
+        """Open a log stream, written as the role."""
+        return LogStream(self._cloud, self.credentials(), group, stream)
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which the container acts as the role."""
+        return self._cloud.environment(self.credentials())
+
+    def _assume(self) -> Credentials:
+        try:
+            return self._cloud.identity.assume(self._role_arn, service=PRINCIPAL, session=self._session)
+        except Refused as error:
+            message = (
+                f"Could not assume role {self._role_arn}. Please ensure that the role exists and allows"
+                f" principal '{PRINCIPAL}' to assume the role: {error}"
+            )
+            raise RoleError(message) from error
+
+
+def check(cloud: Cloud, role_arn: str, session: str) -> None:
+    """Refuse a request whose role SageMaker cannot assume."""
+    try:
+        Access(cloud, role_arn, session).credentials()
+    except RoleError as error:
+        raise invalid(str(error)) from error

@@ -1,0 +1,109 @@
+"""The SageMaker API: its service object, and what all its operations share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from atelier.cloud.context import Cloud, Refused
+from atelier.cloud.services.wire import Document, Service, ServiceError, Target
+from atelier.cloud.store import Table
+
+SERVICE = Service("sagemaker", actions="sagemaker")
+PRINCIPAL = "sagemaker.amazonaws.com"
+REASON_LIMIT = 1024
+
+
+def now() -> str:
+    """Return the time as records keep it."""
+    return datetime.now(UTC).isoformat()
+
+
+def on(kind: str, member: str) -> Target:
+    """Authorise on the ARN of a *kind* of resource that the request's *member* names."""
+
+    def target(cloud: Cloud, request: Document) -> str:
+        return arn(cloud, kind, request[member])
+
+    return target
+
+
+def on_all(kind: str) -> Target:
+    """Authorise a listing on every resource of a *kind*."""
+
+    def target(cloud: Cloud, _request: Document) -> str:
+        return arn(cloud, kind, "*")
+
+    return target
+
+
+def arn(cloud: Cloud, kind: str, name: str) -> str:
+    """Return the ARN of the resource of a *kind* (``training-job``) called *name*."""
+    return cloud.arn("sagemaker", f"{kind}/{name}")
+
+
+def jobs(cloud: Cloud) -> Table:
+    """Return the training jobs' records."""
+    return cloud.store.table("sagemaker.training-jobs")
+
+
+def models(cloud: Cloud) -> Table:
+    """Return the models' records."""
+    return cloud.store.table("sagemaker.models")
+
+
+def configs(cloud: Cloud) -> Table:
+    """Return the endpoint configurations' records."""
+    return cloud.store.table("sagemaker.endpoint-configs")
+
+
+def endpoints(cloud: Cloud) -> Table:
+    """Return the endpoints' records."""
+    return cloud.store.table("sagemaker.endpoints")
+
+
+def invalid(message: str) -> ServiceError:
+    """Return SageMaker's answer to nearly everything that is wrong with a request."""
+    return ServiceError("ValidationException", message)
+
+
+def only(where: str, document: Mapping[str, Any], *names: str) -> None:
+    """Refuse by name every member of *document* that is set and not among *names*."""
+    for key, value in document.items():
+        if key not in names and value not in (None, False, "", [], {}):
+            raise Refused(f"Unsupported: {where}.{key} is not part of the local cloud")
+
+
+def exactly(where: str, value: Any, *allowed: Any) -> None:
+    """Refuse a *value* that AWS knows and the local cloud does not."""
+    if value is not None and value not in allowed:
+        raise Refused(f"Unsupported: {where}={value} is not part of the local cloud")
+
+
+def pass_role(cloud: Cloud, role_arn: str) -> None:
+    """Refuse a caller that may not hand this role to SageMaker."""
+    caller = cloud.identity.caller()
+    if not cloud.identity.allows(caller, "iam:PassRole", role_arn):
+        message = f"User: {caller.arn} is not authorized to perform: iam:PassRole on resource: {role_arn}"
+        raise ServiceError("AccessDeniedException", message)
+
+
+def shorten(reason: str) -> str:
+    """Return a failure reason of the length that SageMaker allows."""
+    return reason if len(reason) <= REASON_LIMIT else reason[: REASON_LIMIT - 1] + "…"
+
+
+def plain(value: Any) -> Any:
+    """Return a record as events and state machines see it: times as milliseconds."""
+    if isinstance(value, Mapping):
+        return {key: _time(each) if key.endswith("Time") else plain(each) for key, each in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return [plain(each) for each in value]
+    return value
+
+
+def _time(value: Any) -> Any:
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return int(value.timestamp() * 1000) if isinstance(value, datetime) else value
