@@ -88,6 +88,22 @@ def test_a_training_container_has_no_port(run):
     assert ["None"] == lines
 
 
+def test_absolute_paths_of_the_image_lead_to_its_files(engine, store, home, tmp_path):
+    recipe = "FROM python:3.11\nWORKDIR /opt/program\nCOPY main.py .\nCOPY lib /opt/lib\n"
+    recipe += "ENV PYTHONPATH=/none:/opt/lib OTHER=/etc\n"
+    files = {"main.py": "import extra, os; print(extra.X, os.environ['OTHER'])", "lib/extra.py": "X = 7"}
+    image = make(home, files, ("python", "/opt/program/main.py"), recipe)
+    store.registry.put(URI, "v1", image.digest)
+    lines = []
+
+    running = engine.start(
+        Container(name="t", image=f"{URI}:v1", environment={}, root=tmp_path / "ml", log=lines.append)
+    )
+
+    assert 0 == running.wait(30)
+    assert ["7 /etc"] == lines
+
+
 def test_an_exit_code_and_the_last_half_line_arrive(run):
     running, lines = run("import sys; print('one'); sys.stderr.write('two'); sys.exit(3)")
 
