@@ -25,7 +25,9 @@ class FakeIdentity:
         self.asked.append((action, resource))
         return action not in self.denied
 
-    def assume(self, role_arn: str, *, service: str, session: str) -> Credentials:
+    def assume(
+        self, role_arn: str, *, service: str, session: str, policy: Mapping[str, Any] | None = None
+    ) -> Credentials:
         return Credentials("AKIAFAKE", "secret", "token")
 
 

@@ -1,12 +1,18 @@
 """CodePipeline in the real local cloud: a template makes it, a push starts it, IAM bounds it."""
 
+import io
 import json
 import os
+import signal
 import subprocess
 import time
+import zipfile
 
 import pytest
 from botocore.exceptions import ClientError
+from conftest import RunningCloud
+
+from atelier.cloud.gateway import launch
 
 FUNCTION = """
 import boto3, json
@@ -17,6 +23,12 @@ def handler(event, context):
     pipeline = boto3.client("codepipeline")
     if mode == "crash":
         raise ValueError(word)
+    if mode == "artifact":
+        given = job["data"]["artifactCredentials"]
+        session = boto3.Session(given["accessKeyId"], given["secretAccessKey"], given["sessionToken"])
+        place = job["data"]["inputArtifacts"][0]["location"]["s3Location"]
+        session.client("s3").get_object(Bucket=place["bucketName"], Key=place["objectKey"])
+        session.client("codecommit").get_branch(repositoryName=word, branchName="main")
     if mode == "refuse":
         details = {"type": "JobFailed", "message": word}
         pipeline.put_job_failure_result(jobId=job["id"], failureDetails=details)
@@ -197,6 +209,20 @@ class World:
     def failure(self, run, action):
         return self.actions(run)[action]["output"]["executionResult"]["errorDetails"]
 
+    def token(self):
+        states = self.pipelines.get_pipeline_state(name=self.name)["stageStates"]
+        (stage,) = (each for each in states if each["stageName"] == "Approve")
+        return stage["actionStates"][0].get("latestExecution", {}).get("token")
+
+    def decide(self, status, client=None):
+        (client or self.pipelines).put_approval_result(
+            pipelineName=self.name,
+            stageName="Approve",
+            actionName="Approve",
+            result={"summary": "good", "status": status},
+            token=until(self.token),
+        )
+
     def invoke(self, name, parameters, **more):
         configuration = {"FunctionName": self.name, "UserParameters": parameters}
         action = {"Name": name, "ActionTypeId": kind("Invoke", "Lambda"), "Configuration": configuration}
@@ -227,6 +253,31 @@ PERMISSIONS = [
 APPROVE = {"Name": "Approve", "ActionTypeId": kind("Approval", "Manual")}
 
 
+def zipped(name, text):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, text)
+    return buffer.getvalue()
+
+
+class Killable(RunningCloud):
+    """A cloud that can be killed, not stopped."""
+
+    def killed_and_started(self):
+        time.sleep(4)  # ministack's part is saved a moment after it changes
+        pid = launch.status(self.home).pid
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        return Killable(self.home, launch.start(self.home))
+
+
+@pytest.fixture
+def cloud_of_its_own(tmp_path):
+    home = tmp_path / "home"
+    yield Killable(home, launch.start(home))
+    launch.stop(home)
+
+
 @pytest.fixture
 def world(cloud, unique, tmp_path):
     world = World(cloud, unique, tmp_path)
@@ -247,18 +298,7 @@ def test_a_push_runs_source_function_stack_and_approval(world):
 
     commit = world.push({"made.json": json.dumps(MADE_BY_PIPELINE)})
     run = world.pushed_run()
-
-    def token():
-        states = world.pipelines.get_pipeline_state(name=world.name)["stageStates"]
-        return states[-1]["actionStates"][0].get("latestExecution", {}).get("token")
-
-    world.pipelines.put_approval_result(
-        pipelineName=world.name,
-        stageName="Approve",
-        actionName="Approve",
-        result={"summary": "good", "status": "Approved"},
-        token=until(token),
-    )
+    world.decide("Approved")
     assert "Succeeded" == world.ended(run)
     actions = world.actions(run)
     assert commit == actions["Code"]["output"]["outputVariables"]["CommitId"]
@@ -292,16 +332,41 @@ def test_a_role_may_do_only_what_its_policy_says(world):
     assert "lambda:InvokeFunction" in failure["message"]
 
 
-def test_a_deleted_function_is_named_and_the_stage_can_be_retried(world):
-    world.deploy(world.invoke("Start", "succeed now"))
-    functions = world.cloud.client("lambda")
-    kept = functions.get_function(FunctionName=world.name)["Configuration"]
+def test_a_function_may_read_artifacts_and_nothing_else_of_the_pipelines_role(world):
+    world.deploy(world.invoke("Start", f"artifact {world.name}", InputArtifacts=[{"Name": "Code"}]))
     world.push({"a": "1"})
-    functions.delete_function(FunctionName=world.name)
     run = world.pushed_run()
-    if "Failed" == world.ended(run):
-        assert world.name in world.failure(run, "Start")["message"]
-    assert kept["FunctionName"] == world.name
+
+    assert "Failed" == world.ended(run)
+    message = world.failure(run, "Start")["message"]
+    assert "codecommit:GetBranch" in message
+    assert "s3" not in message
+
+
+def test_a_deleted_function_is_named_and_its_stage_can_be_retried(world):
+    world.deploy(APPROVE, world.invoke("Start", "succeed now"))
+    functions, stacks = world.cloud.client("lambda"), world.cloud.client("cloudformation")
+    function = functions.get_function(FunctionName=world.name)["Configuration"]
+    commit = world.push({"a": "1"})
+    run = world.pushed_run()
+    functions.delete_function(FunctionName=world.name)
+    world.decide("Approved")
+    assert "Failed" == world.ended(run)
+    assert world.name in world.failure(run, "Start")["message"]
+
+    functions.create_function(
+        FunctionName=world.name,
+        Role=function["Role"],
+        Handler="index.handler",
+        Runtime="python3.11",
+        Code={"ZipFile": zipped("index.py", FUNCTION)},
+    )
+    world.pipelines.retry_stage_execution(
+        pipelineName=world.name, pipelineExecutionId=run, stageName="Start", retryMode="FAILED_ACTIONS"
+    )
+    assert "Succeeded" == world.ended(run)
+    assert commit == world.actions(run)["Code"]["output"]["outputVariables"]["CommitId"]
+    assert stacks.describe_stacks(StackName=world.name)
 
 
 def test_a_stack_that_fails_tells_its_cause(world):
@@ -314,18 +379,34 @@ def test_a_stack_that_fails_tells_its_cause(world):
     assert "AWS::No::Such" in world.failure(run, "Stack")["message"]
 
 
-def test_a_caller_without_permission_may_not_approve(world, role):
+def test_only_who_may_approve_this_very_action_can(world, role):
     world.deploy(APPROVE)
-    arn = role(world.cloud, [allow("codepipeline:GetPipelineState")], "lambda.amazonaws.com")
-    assert arn
-    with pytest.raises(ClientError, match="PipelineNotFoundException"):
-        world.pipelines.put_approval_result(
-            pipelineName="nothing",
-            stageName="Approve",
-            actionName="Approve",
-            result={"summary": "", "status": "Approved"},
-            token="00000000-0000-0000-0000-000000000000",
-        )
+    world.push({"a": "1"})
+    world.pushed_run()
+    arn = world.cloud.client("sts").get_caller_identity()["Arn"]
+    other = f"arn:aws:codepipeline:us-east-1:000000000000:{world.name}/Approve/Other"
+    role_arn = role(world.cloud, [allow("codepipeline:PutApprovalResult", other)], {"AWS": arn})
+    given = world.cloud.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="other")["Credentials"]
+    keys = (given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+
+    with pytest.raises(ClientError, match="not authorized to perform: codepipeline:PutApprovalResult"):
+        world.decide("Approved", world.cloud.client_as("codepipeline", *keys))
+
+
+def test_a_run_goes_on_after_a_kill(cloud_of_its_own, unique, tmp_path):
+    world = World(cloud_of_its_own, unique, tmp_path)
+    world.deploy(APPROVE, world.invoke("Start", "continue later"))
+    world.push({"a": "1"})
+    run = world.pushed_run()
+    token = until(world.token)
+
+    world.cloud = cloud_of_its_own.killed_and_started()
+    world.pipelines = world.cloud.client("codepipeline")
+
+    assert token == world.token()
+    world.decide("Approved")
+    assert "Succeeded" == world.ended(run)
+    assert {"WORD": "later"} == world.actions(run)["Start"]["output"]["outputVariables"]
 
 
 def test_a_refused_template_names_what_is_refused(world):

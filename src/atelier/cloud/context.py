@@ -54,8 +54,10 @@ class Identity(Protocol):
         """Say whether the caller's policies allow *action* (``codebuild:StartBuild``) on *resource*."""
         ...
 
-    def assume(self, role_arn: str, *, service: str, session: str) -> Credentials:
-        """Return credentials of the role for *service* (``codebuild.amazonaws.com``).
+    def assume(
+        self, role_arn: str, *, service: str, session: str, policy: Mapping[str, Any] | None = None
+    ) -> Credentials:
+        """Return credentials of the role for *service* (``codebuild.amazonaws.com``), narrowed to *policy*.
 
         Raises Refused when there is no such role or its trust policy does not name the service.
         """

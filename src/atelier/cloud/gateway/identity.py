@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from atelier.cloud.context import Caller, Credentials, Refused
 from atelier.cloud.gateway.hooks import policies
@@ -44,13 +45,15 @@ class GatewayIdentity:
             return policies.allows_user(caller.arn, action, resource, self._region)
         return caller.arn == f"arn:aws:iam::{self._account}:root"
 
-    def assume(self, role_arn: str, *, service: str, session: str) -> Credentials:
+    def assume(
+        self, role_arn: str, *, service: str, session: str, policy: Mapping[str, Any] | None = None
+    ) -> Credentials:
         """Return credentials of the role for *service*; raise Refused unless the role trusts it."""
         if not policies.role_exists(role_arn):
             raise Refused(f"there is no role {role_arn}")
         if not policies.trusts(role_arn, service, self._region):
             raise Refused(f"{service} is not allowed to assume {role_arn}: its trust policy does not name it")
-        return policies.assume(role_arn, re.sub(r"[^\w+=,.@-]", "-", session)[:64])
+        return policies.assume(role_arn, re.sub(r"[^\w+=,.@-]", "-", session)[:64], policy)
 
     def trusts(self, role_arn: str, service: str) -> bool:
         """Say whether the role's trust policy names *service*."""

@@ -41,7 +41,7 @@ def install(administrator: tuple[str, str], account: str, scopes: Iterable[str])
 
 
 def register(
-    arn: str, user_id: str, *, seconds: float | None = SESSION_SECONDS, **details: str
+    arn: str, user_id: str, *, seconds: float | None = SESSION_SECONDS, **details: Any
 ) -> Credentials:
     """Return random credentials of a new session that acts as *arn*."""
     letters = string.ascii_uppercase + "234567"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from atelier.cloud.context import Caller, Credentials
@@ -92,12 +94,15 @@ def trusts(role_arn: str, service: str, region: str) -> bool:
     return _by_resource_policy(role.get("AssumeRolePolicyDocument"), context, service)
 
 
-def assume(role_arn: str, session: str) -> Credentials:
-    """Return credentials of a new session of an existing role."""
+def assume(role_arn: str, session: str, policy: Mapping[str, Any] | None = None) -> Credentials:
+    """Return credentials of a new session of an existing role, narrowed to *policy*."""
     role: Any = _role(role_arn)
     account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
     arn = f"arn:aws:sts::{account}:assumed-role/{name}/{session}"
-    return access.register(arn, f"{role.get('RoleId', name)}:{session}", AccountId=account)
+    details: dict[str, Any] = {"AccountId": account}
+    if policy is not None:
+        details["SessionPolicies"] = {"Policy": json.dumps(policy), "PolicyArns": []}
+    return access.register(arn, f"{role.get('RoleId', name)}:{session}", **details)
 
 
 def _role(role_arn: str) -> Any:

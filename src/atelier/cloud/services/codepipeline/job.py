@@ -136,13 +136,16 @@ class Job:
         """Return credentials of the action's role, or the pipeline's."""
         now = self.engine.settings.now()
         if self._credentials is None or now - self._credentials[0] > CREDENTIALS_LAST:
-            session = self.run.pipeline[:64]
-            assumed = self.cloud.identity.assume(
-                self.role, service="codepipeline.amazonaws.com", session=session
-            )
-            self._credentials = (now, assumed)
+            self._credentials = (now, self.assume())
             self._clients = {}
         return self._credentials[1]
+
+    def assume(self, policy: Mapping[str, Any] | None = None) -> Credentials:
+        """Return new credentials of the action's role, narrowed to *policy*."""
+        narrowed: dict[str, Any] = {} if policy is None else {"policy": policy}
+        return self.cloud.identity.assume(
+            self.role, service="codepipeline.amazonaws.com", session=self.run.pipeline[:64], **narrowed
+        )
 
     def client(self, service: str, **options: Any) -> Any:
         """Return a client that acts as the action's role."""

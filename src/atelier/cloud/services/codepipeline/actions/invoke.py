@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NoReturn
 
+from atelier.cloud.context import Credentials
 from atelier.cloud.services.codepipeline import jobs
 from atelier.cloud.services.codepipeline.job import ActionFailed, Job
 
@@ -78,8 +79,16 @@ def _event(job: Job, memory: Mapping[str, Any]) -> dict[str, Any]:
         job_id=memory["job"],
         account=job.cloud.account,
         action=job.action,
-        credentials=job.credentials(),
+        credentials=_artifact_credentials(job),
     )
+
+
+def _artifact_credentials(job: Job) -> Credentials:
+    """Return credentials for the artifact bucket only: the function must not get all that the role may do."""
+    arn = f"arn:aws:s3:::{job.bucket}"
+    actions = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:GetBucketLocation"]
+    allowed = {"Effect": "Allow", "Action": actions, "Resource": [arn, f"{arn}/*"]}
+    return job.assume({"Version": "2012-10-17", "Statement": [allowed]})
 
 
 def _error(payload: bytes) -> str:
