@@ -258,8 +258,8 @@ def _outcome() -> dict[str, State]:
         "LeftBehind": {
             "Type": "Pass",
             "Parameters": {
-                "reason.$": "States.Format('{}; what was created could not be taken back: {}',"
-                " $.failure.Cause, $.undone.Cause)"
+                "reason.$": "States.Format('{}; what was created could not be taken back ({})',"
+                " $.failure.Cause, $.undone.Error)"
             },
             "ResultPath": "$.outcome",
             "Next": "ReportFailure",

@@ -11,6 +11,7 @@ from aws_lambda_powertools import Logger
 from atelier.contract.documents import parse
 from atelier.contract.events import FlowInput, Judgement, reason, training
 from atelier.lambdas import bootstrap
+from atelier.lambdas.errors import Busy
 from atelier.lambdas.services import candidates, evaluation, registry
 
 logger = Logger()
@@ -52,15 +53,21 @@ def take_back(event: dict[str, Any], context: Any) -> dict[str, str]:
     """Delete what a failed attempt created, and say why it failed."""
     ports = bootstrap.flow()
     flow, why = parse(FlowInput, event["flow"]), reason(event["failure"])
-    candidates.undo(
-        flow.run,
-        flow.name,
-        why,
-        now=_now(),
-        candidate=ports.candidate,
-        registry=ports.registry,
-        endpoints=ports.endpoints(),
-    )
+    try:
+        candidates.undo(
+            flow.run,
+            flow.name,
+            why,
+            now=_now(),
+            candidate=ports.candidate,
+            registry=ports.registry,
+            endpoints=ports.endpoints(),
+        )
+    except Busy:  # the flow calls again
+        raise
+    except Exception as error:  # the reason of the first failure must get through, whatever happens here
+        logger.exception("what was created could not be taken back")
+        why = f"{why}; what was created could not be taken back: {error}"
     return {"reason": why}
 
 
