@@ -2,8 +2,42 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-IMAGE = Path(__file__).parents[2] / "images" / "training" / "gpt_neo"
-sys.path.insert(0, str(IMAGE))
+import pytest
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parents[1] / "images" / "training" / "gpt_neo"), str(HERE)]
+
+import containers  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training job."""
+
+    base: Path
+    code: int
+    log: str
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory) -> containers.Built:
+    """The image as the process engine builds it; its dependencies take minutes once per machine."""
+    return containers.built(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="session")
+def trained(image, tmp_path_factory) -> Trained:
+    """A small model, trained without interruption."""
+    base = containers.prepare(tmp_path_factory.mktemp("trained"), containers.TEXT, **containers.SMALL)
+    return Trained(base, *containers.train(image, base))
+
+
+@pytest.fixture
+def copied(trained, tmp_path) -> Path:
+    """The small model's folder, to go on from or to damage."""
+    return Path(shutil.copytree(trained.base, tmp_path / "ml"))

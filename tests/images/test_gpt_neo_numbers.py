@@ -5,6 +5,7 @@ import re
 
 import pytest
 from gpt_neo import metrics, schedule
+from gpt_neo.errors import Failure
 from gpt_neo.metrics import Score
 
 
@@ -25,6 +26,12 @@ def test_models_with_different_tokenizers_compare_in_bits_per_byte():
 
 def test_a_hopeless_loss_has_infinite_perplexity():
     assert math.inf == metrics.perplexity(1e6)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_ends_the_job_with_advice(loss):
+    with pytest.raises(Failure, match=r"at step 7: training diverged; lower learning_rate"):
+        metrics.finite(loss, 7)
 
 
 LINES = [

@@ -5,8 +5,10 @@ import sys
 import traceback
 from pathlib import Path
 
+from gpt_neo import job
 from gpt_neo.errors import Failure, Stopped
 from gpt_neo.metrics import say
+from gpt_neo.stopping import Stopping
 
 #: SIGTERM's conventional code: the job neither failed nor finished, and no model was written.
 STOPPED = 143
@@ -31,13 +33,9 @@ def main(arguments: list[str]) -> int:
 
 def train(base: Path) -> int:
     """Train; on failure leave SageMaker its reason and a non-zero code."""
-    from gpt_neo.stopping import Stopping
-
     stopping = Stopping.on_sigterm()
     try:
-        from gpt_neo.training import run
-
-        run(base, stopping)
+        job.run(base, stopping)
     except Stopped as stop:
         say(f"stopped: {stop}")
         return STOPPED

@@ -6,7 +6,6 @@ neighbours: sums are taken in 64 bits, where padding and batch size change nothi
 between two tokens, which `generate` does not allow. A test holds the numbers against transformers'.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
-
-from gpt_neo.errors import Failure
 
 Cache = list[tuple[Tensor, Tensor]]
 
@@ -33,9 +30,8 @@ class Model:
     epsilon: float
 
     @classmethod
-    def load(cls, folder: Path, dtype: torch.dtype) -> "Model":
-        """Load what training left in *folder*."""
-        configuration = _configuration(folder)
+    def load(cls, folder: Path, configuration: dict[str, Any], dtype: torch.dtype) -> "Model":
+        """Load the weights that training left in *folder*."""
         loaded = load_file(folder / "model.safetensors")
         window = configuration["window_size"]
         kinds = configuration["attention_layers"]
@@ -125,18 +121,3 @@ def _mask(columns: Tensor, starts: Tensor, window: int | None) -> Tensor:
     seen = distance >= 0 if window is None else (distance >= 0) & (distance < window)
     own = keys >= starts[:, None, None]
     return (seen & (own | (distance == 0)))[:, None]
-
-
-def _configuration(folder: Path) -> dict[str, Any]:
-    missing = [
-        name
-        for name in ("config.json", "model.safetensors", "tokenizer.json")
-        if not (folder / name).is_file()
-    ]
-    if missing:
-        raise Failure(f"no model in {folder}: {', '.join(missing)} missing")
-    configuration: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    kind = configuration.get("model_type")
-    if kind != "gpt_neo" or configuration.get("activation_function") != "gelu_new":
-        raise Failure(f"{folder} holds a model of type {kind}; this container serves gpt_neo with gelu_new")
-    return configuration

@@ -15,6 +15,8 @@ import math
 import sys
 from dataclasses import dataclass
 
+from gpt_neo.errors import Failure
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -46,6 +48,13 @@ def perplexity(loss: float) -> float:
         return math.exp(loss)
     except OverflowError:
         return math.inf
+
+
+def finite(loss: float, step: int) -> float:
+    """Return the *loss* of *step*, unless training on from it is of no use."""
+    if not math.isfinite(loss):
+        raise Failure(f"the loss is {loss} at step {step}: training diverged; lower learning_rate")
+    return loss
 
 
 def train_line(step: int, steps: int, loss: float, tokens_per_second: float, learning_rate: float) -> str:

@@ -10,6 +10,7 @@ from torch.nn import functional
 # Not `from transformers import`: the package's front door looks around for everything it knows.
 from transformers.models.gpt_neo.configuration_gpt_neo import GPTNeoConfig
 from transformers.models.gpt_neo.modeling_gpt_neo import GPTNeoForCausalLM
+from transformers.utils import logging
 
 from gpt_neo.metrics import Score
 from gpt_neo.settings import Settings
@@ -43,12 +44,22 @@ def fresh(settings: Settings, *, vocab_size: int, end: int) -> GPTNeoForCausalLM
         bos_token_id=end,
         eos_token_id=end,
     )
-    return GPTNeoForCausalLM(configuration)
+    return _calmed(GPTNeoForCausalLM(configuration))
 
 
-def load(folder: Path) -> GPTNeoForCausalLM:
-    """Load the model in *folder*, for answering only."""
-    return GPTNeoForCausalLM.from_pretrained(folder, local_files_only=True).eval()
+@torch.no_grad()
+def _calmed(model: GPTNeoForCausalLM) -> GPTNeoForCausalLM:
+    """Shrink what each block adds at first, as GPT-2 did, and learning starts sooner."""
+    for name, weight in model.named_parameters():
+        if name.endswith(("out_proj.weight", "c_proj.weight")):
+            weight.mul_((2 * model.config.num_layers) ** -0.5)
+    return model
+
+
+def save(model: GPTNeoForCausalLM, folder: Path) -> None:
+    """Write weights and configuration as transformers reads them."""
+    logging.disable_progress_bar()
+    model.save_pretrained(folder)
 
 
 def parameters(model: GPTNeoForCausalLM) -> int:

@@ -1,16 +1,15 @@
 """Serve the model as SageMaker expects: a port, a ping, and a quiet end."""
 
-import json
 import os
 import signal
 import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
+from gpt_neo import artefact
 from gpt_neo.application import Loaded, Service
 from gpt_neo.errors import Failure
 from gpt_neo.prompts import Limits
@@ -61,6 +60,7 @@ def main(base: Path, environment: Mapping[str, str]) -> int:
 
 def load(folder: Path) -> Loaded:
     """Load the model in *folder*; torch is imported here, so that /ping answers from the start."""
+    configuration = artefact.configuration(folder)
     import torch
     from tokenizers import Tokenizer
 
@@ -68,7 +68,7 @@ def load(folder: Path) -> Loaded:
     from gpt_neo.inference import Model
     from gpt_neo.tokens import END
 
-    model = Model.load(folder, torch.float64)
+    model = Model.load(folder, configuration, torch.float64)
     parameters = sum(each.numel() for each in model.weights.values())
     torch.set_num_threads(1 if parameters < SMALL else len(os.sched_getaffinity(0)))
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -77,16 +77,8 @@ def load(folder: Path) -> Loaded:
         engine=Decoder(model, tokenizer, tokenizer.token_to_id(END)),
         encode=lambda text: tokenizer.encode(text).ids,
         limits=Limits(context=model.context, vocabulary=model.vocabulary),
-        about=_about(folder / "metrics.json"),
+        about=artefact.about(folder),
     )
-
-
-def _about(path: Path) -> dict[str, Any]:
-    """Pick from the metrics of training what tells one model from another."""
-    metrics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    named = {"perplexity": "perplexity_after"}
-    wanted = ("data_sha256", "steps", "perplexity", "bits_per_byte", "parameters")
-    return {each: metrics[named.get(each, each)] for each in wanted if named.get(each, each) in metrics}
 
 
 def _whole(environment: Mapping[str, str], name: str, default: int, high: int) -> int:

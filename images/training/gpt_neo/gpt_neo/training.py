@@ -1,8 +1,6 @@
-"""A training job: read, learn, measure, write; and stop or go on at any step."""
+"""Learn, measure, write; and stop or go on at any step."""
 
 import json
-import math
-import tempfile
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -12,7 +10,8 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from gpt_neo import checkpoints, corpus, metrics, network, schedule, settings, tokens
+from gpt_neo import checkpoints, metrics, network, schedule, tokens
+from gpt_neo.corpus import Corpus
 from gpt_neo.errors import Failure, Stopped
 from gpt_neo.metrics import Score, say
 from gpt_neo.settings import Settings
@@ -36,22 +35,10 @@ class Progress:
         return self.seconds + time.monotonic() - self.since
 
 
-def run(base: Path, stopping: Stopping) -> None:
-    """Train as /opt/ml (*base*) says, and leave the model there."""
-    _alone(base / "input" / "config" / "resourceconfig.json")
-    chosen = settings.read(base / "input" / "config" / "hyperparameters.json")
-    documents = corpus.read(corpus.channel(base / "input" / "data"))
-    text = corpus.split(documents, share=chosen.held_out, seed=chosen.seed)
-    with tempfile.TemporaryDirectory() as scratch:
-        job = Job(chosen, text, base / "checkpoints", Path(scratch))
-        job.learn(stopping)
-        job.write(base / "model")
-
-
-class Job:
+class Training:
     """One model on its way from random weights, or from a checkpoint, to the last step."""
 
-    def __init__(self, chosen: Settings, text: corpus.Corpus, folder: Path, scratch: Path) -> None:
+    def __init__(self, chosen: Settings, text: Corpus, folder: Path, scratch: Path) -> None:
         self.settings, self.text, self.folder = chosen, text, folder
         self.device = network.device(chosen.threads)
         saved = self._saved()
@@ -99,7 +86,7 @@ class Job:
     def write(self, folder: Path) -> None:
         """Leave the model, its tokenizer and its metrics in *folder*."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.model.eval().cpu().save_pretrained(folder)
+        network.save(self.model.eval().cpu(), folder)
         self.tokenizer.save(str(folder / "tokenizer.json"))
         described = {
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -128,10 +115,7 @@ class Job:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
         self.optimizer.step()
-        value = loss.item()
-        if not math.isfinite(value):
-            raise Failure(f"the loss is {value} at step {step + 1}: training diverged; lower learning_rate")
-        return value
+        return metrics.finite(loss.item(), step + 1)
 
     def _arithmetic(self) -> Any:
         if self.settings.precision == "bf16":
@@ -241,15 +225,6 @@ def _optimizer(model: torch.nn.Module, chosen: Settings) -> torch.optim.Optimize
         {"params": others, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=chosen.learning_rate, betas=(0.9, 0.95))
-
-
-def _alone(path: Path) -> None:
-    """Refuse several instances: each would train a model of its own, and all would write the same file."""
-    hosts = json.loads(path.read_text(encoding="utf-8")).get("hosts", []) if path.exists() else []
-    if len(hosts) > 1:
-        raise Failure(
-            f"this container trains on one instance, and the job has {len(hosts)}: set InstanceCount to 1"
-        )
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:
