@@ -49,6 +49,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.reply(200, f"{VERSION}{model}:".encode() + body)
     def log_message(self, *args):
         pass
+http.server.ThreadingHTTPServer.request_queue_size = 128
 server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler)
 server.daemon_threads = True
 print("serving", flush=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -15,8 +17,44 @@ RENEW_AFTER = 900.0
 """Seconds; well before temporary credentials end, so that a long upload begins with fresh ones."""
 
 
+REOPEN_AFTER = 3600.0
+"""Seconds; a log stream holds the credentials it began with."""
+
+logger = logging.getLogger(__name__)
+
+
 class RoleError(Exception):
     """A role that SageMaker cannot assume."""
+
+
+class Log:
+    """A log stream that outlives the credentials it was opened with: endpoints serve for weeks."""
+
+    def __init__(self, opened: Callable[[], LogStream]) -> None:
+        self._open = opened
+        self._lock = threading.Lock()
+        self._stream = opened()
+        self._since = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        """Add one line."""
+        with self._lock:
+            if time.monotonic() - self._since > REOPEN_AFTER:
+                self._reopen()
+            self._stream(line)
+
+    def close(self, patience: float) -> None:
+        """Send what is left, for at most *patience* seconds."""
+        self._stream.close(patience)
+
+    def _reopen(self) -> None:
+        old, self._since = self._stream, time.monotonic()
+        try:
+            self._stream = self._open()
+        except RoleError as error:
+            logger.warning("logs of %s may end soon: %s", old.group, error)
+        else:
+            threading.Thread(target=old.close, daemon=True).start()
 
 
 class Access:
@@ -42,9 +80,9 @@ class Access:
         with closing(self._cloud.client(service, self.credentials())) as client:
             yield client
 
-    def log(self, group: str, stream: str) -> LogStream:
+    def log(self, group: str, stream: str) -> Log:
         """Open a log stream, written as the role."""
-        return LogStream(self._cloud, self.credentials(), group, stream)
+        return Log(lambda: LogStream(self._cloud, self.credentials(), group, stream))
 
     def environment(self) -> dict[str, str]:
         """Return the variables by which the container acts as the role."""

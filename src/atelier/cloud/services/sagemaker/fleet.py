@@ -9,19 +9,20 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from atelier.cloud.context import Cloud, Container, Refused, Running
-from atelier.cloud.services.sagemaker.access import Access, RoleError
+from atelier.cloud.services.sagemaker.access import Access, Log, RoleError
 from atelier.cloud.services.sagemaker.settings import Settings
 from atelier.cloud.services.sagemaker.storage import download, unpack
 
 LOGS = "/aws/sagemaker/Endpoints"
 TAIL_LINES = 8
 PING_TIMEOUT = 2.0
+LOG_PATIENCE = 30.0
 STEADY = 60.0
 """After so many seconds of running, a crash counts as the first."""
 
@@ -50,7 +51,7 @@ class Fleet:
         self._access = Access(cloud, deployment["ExecutionRoleArn"], f"{endpoint}-{self.id}"[:64])
         self._folder = home(cloud, endpoint) / self.id
         self._stream = f"{self.variant}/{self.id}"
-        self._log: Callable[[str], None] = lambda line: None
+        self._log: Log | None = None
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._running: Running | None = None
         self._condition = threading.Condition()
@@ -61,7 +62,7 @@ class Fleet:
     def open(self) -> None:
         """Fetch the model, start the container and wait until it is healthy; raise what went wrong."""
         self._fetch()
-        self._open_log()
+        self._log = self._access.log(f"{LOGS}/{self._endpoint}", self._stream)
         self._launch()
         self._watcher = self._cloud.spawn(self._watch)
 
@@ -98,7 +99,8 @@ class Fleet:
             self._running.stop(self._settings.serving_grace if grace is None else grace)
         if self._watcher is not None:
             self._watcher.join()
-        self._close_log()
+        if self._log is not None:
+            self._log.close(LOG_PATIENCE if grace is None else grace)
         if not keep:
             remove(self._folder)
 
@@ -140,7 +142,7 @@ class Fleet:
     def _container(self, port: int) -> Container:
         def line(text: str) -> None:
             self._tail.append(text)
-            self._log(text)
+            self._say(text)
 
         environment = {
             **self._deployment.get("Environment", {}),
@@ -194,7 +196,7 @@ class Fleet:
             if time.monotonic() - since > STEADY:
                 delay = self._settings.restart_delay
             logger.warning("%s: container exited with %s, starting it again", self._endpoint, code)
-            self._log(f"[atelier] the container exited with code {code}; it is started again in {delay:g} s")
+            self._say(f"[atelier] the container exited with code {code}; it is started again in {delay:g} s")
             if self._closing.wait(delay):
                 return
             delay = min(delay * 2, self._settings.restart_delay_limit)
@@ -205,15 +207,11 @@ class Fleet:
             self._launch()
         except (Unhealthy, Refused, RoleError, OSError) as error:
             logger.warning("%s: %s", self._endpoint, error)
-            self._log(f"[atelier] {error}")
+            self._say(f"[atelier] {error}")
 
-    def _open_log(self) -> None:
-        self._log = self._access.log(f"{LOGS}/{self._endpoint}", self._stream)
-
-    def _close_log(self) -> None:
-        close = getattr(self._log, "close", None)
-        if close is not None:
-            close()
+    def _say(self, line: str) -> None:
+        if self._log is not None:
+            self._log(line)
 
 
 def home(cloud: Cloud, endpoint: str) -> Path:

@@ -3,62 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
-from atelier.cloud.context import Caller, Cloud, Credentials, Identity, Refused
+from atelier.cloud.context import Caller, Cloud, Refused
 from atelier.cloud.services.plugin import Integration, TaskFailed
 from atelier.cloud.services.sagemaker import live
 from atelier.cloud.services.sagemaker.service import SERVICE, jobs, plain
 from atelier.cloud.services.wire import Document, ServiceError
 
-OWN_NAMES = frozenset({"ResourceInUse", "ResourceNotFound", "ResourceLimitExceeded"})
+GENERAL = "SageMaker.AmazonSageMakerException"
+NAMED = frozenset({"ResourceInUse", "ResourceNotFound", "ResourceLimitExceeded"})
+"""Errors that the SDK behind Step Functions knows by a name of their own."""
+
+OPERATIONS = ("CreateTrainingJob", "CreateModel", "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint")
 
 
-@dataclass(frozen=True)
-class ActingAs:
-    """IAM, asked by a state machine's role."""
-
-    identity: Identity
-    role: Caller
-
-    def caller(self) -> Caller:
-        """Return the role."""
-        return self.role
-
-    def allows(self, caller: Caller, action: str, resource: str) -> bool:
-        """Ask the cloud's IAM."""
-        return self.identity.allows(caller, action, resource)
-
-    def assume(
-        self, role_arn: str, *, service: str, session: str, policy: Mapping[str, Any] | None = None
-    ) -> Credentials:
-        """Ask the cloud's IAM."""
-        return self.identity.assume(role_arn, service=service, session=session, policy=policy)
-
-
-def call(cloud: Cloud, caller: Caller, operation: str, parameters: Document) -> Document:
-    """Run one operation as the state machine's role; its errors get the names Step Functions gives them."""
-    acting = replace(cloud, identity=ActingAs(cloud.identity, caller))
+def call(cloud: Cloud, operation: str, parameters: Document) -> Document:
+    """Run one operation; its errors get the names that Step Functions gives them."""
     try:
-        return SERVICE.call(acting, operation, parameters)
+        return SERVICE.call(cloud, operation, parameters)
     except ServiceError as error:
-        name = error.code if error.code not in OWN_NAMES else f"{error.code}Exception"
-        known = error.code in OWN_NAMES
+        name = f"SageMaker.{error.code}Exception" if error.code in NAMED else GENERAL
         cause = f"{error} (Service: AmazonSageMaker; Status Code: {error.status}; Error Code: {error.code})"
-        raise TaskFailed(f"SageMaker.{name if known else 'AmazonSageMakerException'}", cause) from error
+        raise TaskFailed(name, cause) from error
     except Refused as error:
-        raise TaskFailed("SageMaker.AmazonSageMakerException", str(error)) from error
+        raise TaskFailed(GENERAL, str(error)) from error
 
 
-def train(cloud: Cloud, caller: Caller, parameters: Document) -> Document:
+def train(cloud: Cloud, _caller: Caller, parameters: Document) -> Document:
     """Create a training job and wait for its end; every end but Completed fails the task."""
-    call(cloud, caller, "CreateTrainingJob", parameters)
+    call(cloud, "CreateTrainingJob", parameters)
     name = parameters["TrainingJobName"]
-    run = live.of(cloud).runs.get(name)
-    if run is not None:
-        run.ended.wait()
+    live.of(cloud).wait(name)
     record: dict[str, Any] = plain(jobs(cloud).get(name) or {})
     if record.get("TrainingJobStatus") != "Completed":
         raise TaskFailed("States.TaskFailed", json.dumps(record))
@@ -66,22 +42,13 @@ def train(cloud: Cloud, caller: Caller, parameters: Document) -> Document:
 
 
 def _simply(operation: str) -> Integration:
-    def integration(cloud: Cloud, caller: Caller, parameters: Document) -> Document:
-        return call(cloud, caller, operation, parameters)
+    def integration(cloud: Cloud, _caller: Caller, parameters: Document) -> Document:
+        return call(cloud, operation, parameters)
 
     return integration
 
 
-INTEGRATIONS: dict[str, Callable[[Cloud, Caller, Document], Document]] = {
+INTEGRATIONS: dict[str, Integration] = {
     "sagemaker:createTrainingJob.sync": train,
-    **{
-        f"sagemaker:{each[0].lower()}{each[1:]}": _simply(each)
-        for each in (
-            "CreateTrainingJob",
-            "CreateModel",
-            "CreateEndpointConfig",
-            "CreateEndpoint",
-            "UpdateEndpoint",
-        )
-    },
+    **{f"sagemaker:{each[0].lower()}{each[1:]}": _simply(each) for each in OPERATIONS},
 }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from atelier.cloud.context import Cloud, Refused
@@ -12,7 +15,10 @@ from atelier.cloud.services.sagemaker import live
 from atelier.cloud.services.sagemaker.service import SERVICE, configs, endpoints, models
 from atelier.cloud.services.wire import Document, ServiceError
 
+Update = Callable[[Cloud, str, Request], Made]
+
 POLL = 0.2
+NAME_LIMIT = 63
 TRANSIENT = frozenset({"Creating", "Updating", "RollingBack", "SystemUpdating", "Deleting"})
 MODEL_PROPERTIES = frozenset({"ModelName", "PrimaryContainer", "ExecutionRoleArn", "Tags"})
 CONFIG_PROPERTIES = frozenset({"EndpointConfigName", "ProductionVariants", "Tags"})
@@ -25,13 +31,20 @@ def _input(operation: str, request: Request, name_member: str) -> Document:
     if shape is None:
         raise Refused(f"{operation} takes no input")
     document: Document = from_cloudformation(request.properties, shape, request.logical_id)
-    document.setdefault(name_member, request.name[:63].rstrip("-"))
+    document.setdefault(name_member, generated(request))
     if name_member != "EndpointConfigName" and "EndpointConfigName" in document:
         document["EndpointConfigName"] = last(document["EndpointConfigName"])
     for variant in document.get("ProductionVariants", []):
         if "ModelName" in variant:
             variant["ModelName"] = last(variant["ModelName"])
     return document
+
+
+def generated(request: Request) -> str:
+    """Return a name for a resource without one: other content, another name, so that both can exist."""
+    content = json.dumps(request.properties, sort_keys=True, default=str)
+    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+    return f"{request.name[: NAME_LIMIT - 9].rstrip('-')}-{digest}"
 
 
 def last(reference: str) -> str:
@@ -53,9 +66,14 @@ def _create_config(cloud: Cloud, request: Request) -> Made:
 
 
 def _create_endpoint(cloud: Cloud, request: Request) -> Made:
-    document = _input("CreateEndpoint", request, "EndpointName")
+    named = {"EndpointName": request.name.rstrip("-"), **request.properties}
+    document = _input("CreateEndpoint", replace(request, properties=named), "EndpointName")
     made = _call(cloud, "CreateEndpoint", document)
-    _await(cloud, document["EndpointName"])
+    try:
+        _await(cloud, document["EndpointName"])
+    except Refused:  # CloudFormation knows no resource yet that it could take back
+        _delete_endpoint(cloud, made["EndpointArn"], {})
+        raise
     return Made(ref=made["EndpointArn"], attributes={"EndpointName": document["EndpointName"]})
 
 
@@ -71,10 +89,17 @@ def _update_endpoint(cloud: Cloud, reference: str, request: Request) -> Made:
     return Made(ref=reference, attributes={"EndpointName": name})
 
 
-def _replace(create: Callable[[Cloud, Request], Made]) -> Callable[[Cloud, str, Request], Made]:
+def _replacing(create: Callable[[Cloud, Request], Made], name_member: str) -> Update:
     """Models and configurations never change: an update makes another one, under a name of its own."""
 
-    def update(cloud: Cloud, _reference: str, request: Request) -> Made:
+    def update(cloud: Cloud, reference: str, request: Request) -> Made:
+        if request.properties.get(name_member) == last(reference):
+            raise Refused(
+                f"CloudFormation cannot update {request.logical_id} in place, and it has a custom name:"
+                f" rename {last(reference)} and update the stack again"
+            )
+        if generated(request) == last(reference):
+            return Made(ref=reference, attributes={name_member: last(reference)})
         return create(cloud, request)
 
     return update
@@ -126,14 +151,14 @@ RESOURCES = (
         type="AWS::SageMaker::Model",
         properties=MODEL_PROPERTIES,
         create=_create_model,
-        update=_replace(_create_model),
+        update=_replacing(_create_model, "ModelName"),
         delete=_delete_model,
     ),
     ResourceType(
         type="AWS::SageMaker::EndpointConfig",
         properties=CONFIG_PROPERTIES,
         create=_create_config,
-        update=_replace(_create_config),
+        update=_replacing(_create_config, "EndpointConfigName"),
         delete=_delete_config,
     ),
     ResourceType(

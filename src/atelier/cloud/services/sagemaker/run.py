@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from atelier.cloud.context import Cloud, Container, Refused, Running
@@ -23,6 +23,7 @@ from atelier.cloud.services.sagemaker.storage import Mirror, StorageError, downl
 from atelier.cloud.store import Record
 
 TAIL_LINES = 8
+LOG_PATIENCE = 30.0
 POLL = 0.2
 LOGS = "/aws/sagemaker/TrainingJobs"
 
@@ -192,10 +193,11 @@ class Run:
                 mirror.push(s3)
 
     def _contain(self, image: Image, layout: Layout) -> int:
-        with ExitStack() as stack:
-            log = stack.enter_context(self._access.log(LOGS, f"{self.name}/{HOST}-{int(time.time())}"))
-            running = self._cloud.engine.start(self._container(image, layout, log))
-            return self._wait(running)
+        log = self._access.log(LOGS, f"{self.name}/{HOST}-{int(time.time())}")
+        try:
+            return self._wait(self._cloud.engine.start(self._container(image, layout, log)))
+        finally:
+            log.close(self._settings.shutdown_grace if self._aborted else LOG_PATIENCE)
 
     def _container(self, image: Image, layout: Layout, log: Callable[[str], None]) -> Container:
         def line(text: str) -> None:
