@@ -118,6 +118,23 @@ class World:
                         "Code": {"ZipFile": FUNCTION},
                     },
                 },
+                "BuildRole": role(
+                    "codebuild.amazonaws.com", allow(["logs:*", "s3:GetObject", "s3:PutObject"])
+                ),
+                "Project": {
+                    "Type": "AWS::CodeBuild::Project",
+                    "Properties": {
+                        "Name": name,
+                        "ServiceRole": get("BuildRole"),
+                        "Source": {"Type": "CODEPIPELINE"},
+                        "Artifacts": {"Type": "CODEPIPELINE"},
+                        "Environment": {
+                            "Type": "LINUX_CONTAINER",
+                            "ComputeType": "BUILD_GENERAL1_SMALL",
+                            "Image": "aws/codebuild/standard:7.0",
+                        },
+                    },
+                },
                 "StackRole": role("cloudformation.amazonaws.com", allow("sns:*")),
                 "PipelineRole": role("codepipeline.amazonaws.com", *permissions),
                 "RuleRole": role(
@@ -192,6 +209,17 @@ class World:
     def pushed_run(self):
         return until(lambda: self.runs("CloudWatchEvent"))[0]["pipelineExecutionId"]
 
+    def newest_run(self, of):
+        """The run of this commit."""
+
+        def look():
+            for run in self.runs("CloudWatchEvent"):
+                if of in {each["revisionId"] for each in run["sourceRevisions"]}:
+                    return run["pipelineExecutionId"]
+            return None
+
+        return until(look)
+
     def ended(self, run):
         def look():
             found = self.pipelines.get_pipeline_execution(pipelineName=self.name, pipelineExecutionId=run)
@@ -228,16 +256,26 @@ class World:
         action = {"Name": name, "ActionTypeId": kind("Invoke", "Lambda"), "Configuration": configuration}
         return {**action, "Namespace": name, **more}
 
-    def stack(self, word):
+    def build(self, *outputs, inputs=("Code",), **configuration):
+        return {
+            "Name": "Build",
+            "ActionTypeId": kind("Build", "CodeBuild"),
+            "Namespace": "Build",
+            "InputArtifacts": [{"Name": name} for name in inputs],
+            "OutputArtifacts": [{"Name": name} for name in outputs],
+            "Configuration": {"ProjectName": {"Ref": "Project"}, **configuration},
+        }
+
+    def stack(self, word, artifact="Code"):
         return {
             "Name": "Stack",
             "ActionTypeId": kind("Deploy", "CloudFormation"),
             "Namespace": "Stack",
-            "InputArtifacts": [{"Name": "Code"}],
+            "InputArtifacts": [{"Name": artifact}],
             "Configuration": {
                 "ActionMode": "CREATE_UPDATE",
                 "StackName": f"{self.name}-made",
-                "TemplatePath": "Code::made.json",
+                "TemplatePath": f"{artifact}::made.json",
                 "RoleArn": get("StackRole"),
                 "ParameterOverrides": json.dumps({"Word": word}),
             },
@@ -247,7 +285,7 @@ class World:
 PERMISSIONS = [
     allow(["codecommit:GetBranch", "codecommit:GetCommit", "codecommit:UploadArchive"]),
     allow(["s3:PutObject", "s3:GetObject"]),
-    allow(["lambda:InvokeFunction"]),
+    allow(["lambda:InvokeFunction", "codebuild:StartBuild", "codebuild:BatchGetBuilds"]),
     allow(["cloudformation:*", "iam:PassRole"]),
 ]
 APPROVE = {"Name": "Approve", "ActionTypeId": kind("Approval", "Manual")}
@@ -332,6 +370,80 @@ def test_a_role_may_do_only_what_its_policy_says(world):
     assert "lambda:InvokeFunction" in failure["message"]
 
 
+BUILDSPEC = """
+version: 0.2
+env:
+  exported-variables: [WORD, INITIATOR, VERSION]
+phases:
+  build:
+    commands:
+      - export WORD="$GIVEN-built" INITIATOR="$CODEBUILD_INITIATOR"
+      - export VERSION="$CODEBUILD_RESOLVED_SOURCE_VERSION"
+      - mkdir out && cp made.json out/
+      - test -x run.sh && test -L link
+artifacts:
+  base-directory: out
+  files: ["**/*"]
+"""
+
+
+def test_a_build_gets_the_commit_and_hands_on_artifact_and_variables(world):
+    given = json.dumps([{"name": "GIVEN", "value": f"{world.name}-#{{Source.BranchName}}"}])
+    world.deploy(world.build("Built", EnvironmentVariables=given), world.stack("#{Build.WORD}", "Built"))
+    world.push({"made.json": json.dumps(MADE_BY_PIPELINE), "run.sh": "", "buildspec.yml": BUILDSPEC})
+    (world.folder / "work/run.sh").chmod(0o755)
+    (world.folder / "work/link").symlink_to("made.json")
+    commit = world.push({})
+    run = world.newest_run(of=commit)
+
+    assert "Succeeded" == world.ended(run), world.actions(run)
+    expected = {
+        "WORD": f"{world.name}-main-built",
+        "INITIATOR": f"codepipeline/{world.name}",
+        "VERSION": commit,
+    }
+    action = world.actions(run)["Build"]
+    assert expected == action["output"]["outputVariables"]
+    result = action["output"]["executionResult"]
+    assert result["externalExecutionId"].startswith(f"{world.name}:")
+    assert f"log-group:/aws/codebuild/{world.name}:log-stream:" in result["logStreamARN"]
+
+
+def test_a_failing_build_command_is_named(world):
+    world.deploy(world.build())
+    spec = "version: 0.2\nphases:\n  build:\n    commands: [true, 'ls /not/here']\n"
+    world.push({"buildspec.yml": spec})
+    run = world.pushed_run()
+
+    assert "Failed" == world.ended(run)
+    message = world.failure(run, "Build")["message"]
+    assert message.startswith("BUILD: ")
+    assert "ls /not/here" in message
+
+
+def test_a_build_without_artifacts_and_one_with_several(world):
+    world.deploy(
+        world.build(),
+        {**world.build("One", "Two"), "Name": "Both", "Namespace": "Both"},
+        {**world.build(inputs=("One", "Two"), PrimarySource="Two"), "Name": "Last", "Namespace": "Last"},
+    )
+    spec = """
+version: 0.2
+env: {exported-variables: [SEEN]}
+phases: {build: {commands: ["export SEEN=$(cat a $CODEBUILD_SRC_DIR_One/b | tr -d '\\n')"]}}
+artifacts:
+  files: [a]
+  secondary-artifacts:
+    One: {files: [b, buildspec.yml]}
+    Two: {files: [a, buildspec.yml]}
+"""
+    world.push({"buildspec.yml": spec, "a": "A", "b": "B"})
+    run = world.pushed_run()
+
+    assert "Succeeded" == world.ended(run), world.actions(run)
+    assert {"SEEN": "AB"} == world.actions(run)["Last"]["output"]["outputVariables"]
+
+
 def test_a_function_may_read_artifacts_and_nothing_else_of_the_pipelines_role(world):
     world.deploy(world.invoke("Start", f"artifact {world.name}", InputArtifacts=[{"Name": "Code"}]))
     world.push({"a": "1"})
@@ -391,6 +503,23 @@ def test_only_who_may_approve_this_very_action_can(world, role):
 
     with pytest.raises(ClientError, match="not authorized to perform: codepipeline:PutApprovalResult"):
         world.decide("Approved", world.cloud.client_as("codepipeline", *keys))
+
+
+def test_a_build_that_was_killed_with_its_cloud_is_not_lost(cloud_of_its_own, unique, tmp_path):
+    world = World(cloud_of_its_own, unique, tmp_path)
+    world.deploy(world.build())
+    world.push({"buildspec.yml": "version: 0.2\nphases: {build: {commands: [sleep 20]}}\n"})
+    run = world.pushed_run()
+    until(lambda: "Build" in world.actions(run))
+    until(lambda: "externalExecutionId" in world.actions(run)["Build"]["output"]["executionResult"])
+
+    world.cloud = cloud_of_its_own.killed_and_started()
+    world.pipelines = world.cloud.client("codepipeline")
+
+    assert "Failed" == world.ended(run)
+    assert "The local cloud ended while this build was running" in world.failure(run, "Build")["message"]
+    (build,) = world.cloud.client("codebuild").list_builds_for_project(projectName=unique)["ids"]
+    assert build == world.actions(run)["Build"]["output"]["executionResult"]["externalExecutionId"]
 
 
 def test_a_run_goes_on_after_a_kill(cloud_of_its_own, unique, tmp_path):

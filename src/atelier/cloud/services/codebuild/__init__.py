@@ -11,6 +11,7 @@ project whose source and artifacts are of type CODEPIPELINE:
                                                # CODEBUILD_SRC_DIR_Data
     artifactsOverride={"type": "CODEPIPELINE", "location": "bucket", "path": "prefix", "name": "key",
                        "packaging": "ZIP"}     # written to s3://bucket/prefix/key, exactly that key
+                                               # {"type": "NO_ARTIFACTS"}: nothing, or secondary ones only
     secondaryArtifactsOverride=[{... as above, "artifactIdentifier": "Templates"}]
     environmentVariablesOverride=[{"name", "value", "type"}]
 

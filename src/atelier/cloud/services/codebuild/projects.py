@@ -157,7 +157,9 @@ def refuse(part: Mapping[str, Any], kind: str) -> None:
 
 def _problems(project: Mapping[str, Any]) -> Iterator[str]:
     source, artifacts = project["source"], project["artifacts"]
-    if (source["type"] == "CODEPIPELINE") != (artifacts["type"] == "CODEPIPELINE"):
+    hands_on_nothing = artifacts["type"] == "NO_ARTIFACTS" and source.get("location")  # a pipeline's override
+    mixed = (source["type"] == "CODEPIPELINE") != (artifacts["type"] == "CODEPIPELINE")
+    if mixed and not (source["type"] == "CODEPIPELINE" and hands_on_nothing):
         yield "source and artifacts must both be of type CODEPIPELINE, or neither"
     if source["type"] == "NO_SOURCE" and "\n" not in source.get("buildspec", ""):
         yield "a project without source needs its buildspec inline, as text of several lines"

@@ -52,6 +52,7 @@ class ActionRun:
     variables: Mapping[str, str] = field(default_factory=dict)
     external_id: str = ""
     external_url: str = ""
+    log: str = ""
     summary: str = ""
     percent: int | None = None
     failure: Failure | None = None

@@ -141,6 +141,7 @@ def _detail(engine: Engine, run: Run, action: ActionRun) -> Document:
                 "externalExecutionSummary": action.summary or None,
                 "externalExecutionUrl": action.external_url or None,
                 "errorDetails": _error(action),
+                "logStreamARN": action.log or None,
             },
             "outputVariables": dict(action.variables),
         },
@@ -228,6 +229,7 @@ def _action(declaration: Declaration, runs: Sequence[Run], stage: str, name: str
         "externalExecutionUrl": action.external_url or None,
         "percentComplete": action.percent,
         "errorDetails": _error(action),
+        "logStreamARN": action.log or None,
     }
     if action.revision:
         state["currentRevision"] = {

@@ -47,7 +47,7 @@ def _start(job: Job, outputs: tuple[Artifact, ...]) -> str:
     if first.revision:
         request["sourceVersion"] = first.revision
     build = job.client("codebuild").start_build(**request)["build"]
-    job.note(external_id=build["id"], external_url=build.get("logs", {}).get("deepLink", ""))
+    job.note(external_id=build["id"], **_links(build))
     return str(build["id"])
 
 
@@ -86,10 +86,14 @@ def _ended(job: Job, build_id: str) -> Mapping[str, Any] | None:
     if not builds:
         raise ActionFailed(f"The build {build_id} is not there any more")
     (build,) = builds
-    url = build.get("logs", {}).get("deepLink", "")
-    if url and url != job.action.external_url:
-        job.note(external_url=url)
+    if not job.action.log:
+        job.note(**_links(build))
     return None if build["buildStatus"] == "IN_PROGRESS" else build
+
+
+def _links(build: Mapping[str, Any]) -> dict[str, str]:
+    logs = build.get("logs", {})
+    return {"external_url": logs.get("deepLink", ""), "log": logs.get("cloudWatchLogsArn", "")}
 
 
 def _reason(build: Mapping[str, Any]) -> str:
