@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
@@ -92,7 +93,7 @@ class EndpointPrompts:
                 Accept="application/json",
                 Body=json.dumps(request).encode(),
             )
-            with answer["Body"] as body:
+            with closing(answer["Body"]) as body:
                 document = json.loads(body.read())
         except ClientError as error:
             raise _translate(error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -55,7 +56,7 @@ class CloudFormationStacks:
 
     def apply(self, name: str, template_key: str, parameters: Mapping[str, str]) -> bool:
         """Begin to create or update a stack; False when there is nothing to change."""
-        with self._s3.get_object(Bucket=self._bucket, Key=template_key)["Body"] as body:
+        with closing(self._s3.get_object(Bucket=self._bucket, Key=template_key)["Body"]) as body:
             template = body.read().decode()
         change = self._client.update_stack if self.get(name) else self._client.create_stack
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -27,7 +28,7 @@ class DataBucket:
     def latest(self) -> str | None:
         """Return the version that the pointer names."""
         try:
-            with self._client.get_object(Bucket=self._bucket, Key=DATA_POINTER)["Body"] as body:
+            with closing(self._client.get_object(Bucket=self._bucket, Key=DATA_POINTER)["Body"]) as body:
                 return body.read().decode().strip()
         except ClientError as error:
             if faults.code(error) == "NoSuchKey":
@@ -52,7 +53,7 @@ class S3Artifacts:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         digest = hashlib.sha256()
         try:
-            with self._client.get_object(Bucket=bucket, Key=key)["Body"] as body:
+            with closing(self._client.get_object(Bucket=bucket, Key=key)["Body"]) as body:
                 for chunk in body.iter_chunks(CHUNK):
                     digest.update(chunk)
         except ClientError as error:
