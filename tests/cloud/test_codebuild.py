@@ -311,6 +311,10 @@ def test_a_pipeline_names_sources_and_artifacts_of_its_own(site):
     assert site.said(build)[0].startswith("c0ffee codepipeline/")
     assert [f"arn:aws:s3:::{site.name}/out/raw"] == [each["location"] for each in build["secondaryArtifacts"]]
     assert build["id"] == site.start(**request)
+    only_raw = site.wait(
+        site.start(**request | {"idempotencyToken": "2", "artifactsOverride": {"type": "NO_ARTIFACTS"}})
+    )
+    assert ("SUCCEEDED", {}) == (only_raw["buildStatus"], only_raw["artifacts"])
 
 
 def test_a_repository_is_cloned_as_the_role(site, tmp_path):

@@ -85,7 +85,7 @@ def overridden(project: Mapping[str, Any], request: Document) -> Record:
     variables = {each["name"]: each for each in effective["environment"].get("environmentVariables", [])}
     variables |= {each["name"]: each for each in request.get("environmentVariablesOverride", [])}
     effective["environment"]["environmentVariables"] = list(variables.values())
-    projects.check(effective)
+    projects.check_parts(effective)
     _check_pipeline(effective)
     return effective
 

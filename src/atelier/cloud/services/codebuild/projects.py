@@ -116,6 +116,15 @@ def _put(cloud: Cloud, project: Document, *, created: str) -> Record:
 
 def check(project: Mapping[str, Any]) -> None:
     """Raise what is wrong with a project, or what of it the local cloud lacks."""
+    source, artifacts = project["source"]["type"], project["artifacts"]["type"]
+    if (source == "CODEPIPELINE") != (artifacts == "CODEPIPELINE"):
+        message = "source and artifacts must both be of type CODEPIPELINE, or neither"
+        raise ServiceError("InvalidInputException", message)
+    check_parts(project)
+
+
+def check_parts(project: Mapping[str, Any]) -> None:
+    """Raise what is wrong with a project as one build sees it: a pipeline may want no artifact of it."""
     refuse(project, "project")
     for kind, part in parts(project):
         refuse(part, kind)
