@@ -83,7 +83,8 @@ class Model:
         return self._linear(layer + "mlp.c_proj", functional.gelu(wide, approximate="tanh"))
 
     def _heads(self, hidden: Tensor, weight: str) -> Tensor:
-        return functional.linear(hidden, self.weights[weight]).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        mixed = functional.linear(hidden, self.weights[weight])
+        return mixed.view(*mixed.shape[:2], self.heads, -1).transpose(1, 2)
 
     def _linear(self, name: str, hidden: Tensor) -> Tensor:
         return functional.linear(hidden, self.weights[name + ".weight"], self.weights[name + ".bias"])

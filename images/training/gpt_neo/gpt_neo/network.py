@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 # Not `from transformers import`: the package's front door looks around for everything it knows.
@@ -87,10 +88,11 @@ def evaluate(model: GPTNeoForCausalLM, ids: Ids, *, context: int, size: int) -> 
     return Score(nats=nats, tokens=len(ids) - 1, bytes=size)
 
 
-def _windows(ids: Ids, context: int) -> np.ndarray:
+def _windows(ids: Ids, context: int) -> NDArray[np.int64]:
     """Cut *ids* so that each is predicted once; what fills the last window is not scored."""
     count = -(-(len(ids) - 1) // context)
     filled = np.full(count * context + 1, -1, dtype=np.int64)
     filled[: len(ids)] = ids
     starts = np.arange(count)[:, None] * context
-    return filled[starts + np.arange(context + 1)]
+    windows: NDArray[np.int64] = filled[starts + np.arange(context + 1)]
+    return windows

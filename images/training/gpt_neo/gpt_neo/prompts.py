@@ -91,7 +91,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _prompts(given: object) -> list[str]:
-    prompts = given if isinstance(given, list) else [given]
+    prompts: list[Any] = given if isinstance(given, list) else [given]
     if not 1 <= len(prompts) <= MAX_PROMPTS:
         raise Invalid(f"prompt must be a text or a list of 1 to {MAX_PROMPTS} texts")
     for each in prompts:

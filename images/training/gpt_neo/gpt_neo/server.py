@@ -64,9 +64,9 @@ def load(folder: Path) -> Loaded:
     import torch
     from tokenizers import Tokenizer
 
+    from gpt_neo import tokens
     from gpt_neo.decoding import Decoder
     from gpt_neo.inference import Model
-    from gpt_neo.tokens import END
 
     model = Model.load(folder, configuration, torch.float64)
     parameters = sum(each.numel() for each in model.weights.values())
@@ -74,7 +74,7 @@ def load(folder: Path) -> Loaded:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.encode_special_tokens = True
     return Loaded(
-        engine=Decoder(model, tokenizer, tokenizer.token_to_id(END)),
+        engine=Decoder(model, tokenizer, tokens.end(tokenizer)),
         encode=lambda text: tokenizer.encode(text).ids,
         limits=Limits(context=model.context, vocabulary=model.vocabulary),
         about=artefact.about(folder),

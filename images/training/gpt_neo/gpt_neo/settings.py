@@ -56,7 +56,8 @@ def parse(given: Mapping[str, object]) -> Settings:
     unknown = sorted(set(wanted) - set(known))
     if unknown:
         raise Failure(f"unknown hyperparameter {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-    settings = Settings(**{name: _value(known[name], value) for name, value in wanted.items()})
+    values: dict[str, Any] = {name: _value(known[name], value) for name, value in wanted.items()}
+    settings = Settings(**values)
     if settings.hidden % settings.heads:
         raise Failure(f"hyperparameter hidden={settings.hidden} must be a multiple of heads={settings.heads}")
     return settings

@@ -32,17 +32,26 @@ def learn(runs: Iterable[str], vocab_size: int) -> Tokenizer:
     return tokenizer
 
 
+def end(tokenizer: Tokenizer) -> int:
+    """Return the id of the end mark."""
+    found: int | None = tokenizer.token_to_id(END)
+    if found is None:
+        raise Failure(f"the tokenizer has no {END}: it is not one that this container trained")
+    return found
+
+
 def encode(tokenizer: Tokenizer, runs: Iterable[str]) -> Ids:
     """Encode *runs*, the end mark before each and after the last: every id but the first can be predicted."""
-    end = np.array([tokenizer.token_to_id(END)], dtype=np.uint16)
-    parts = [np.concatenate([end, np.array(tokenizer.encode(run).ids, dtype=np.uint16)]) for run in runs]
-    return np.concatenate([*parts, end])
+    mark = np.array([end(tokenizer)], dtype=np.uint16)
+    parts = [np.concatenate([mark, np.array(tokenizer.encode(run).ids, dtype=np.uint16)]) for run in runs]
+    return np.concatenate([*parts, mark])
 
 
 def on_disk(ids: Ids, path: Path) -> Ids:
     """Keep *ids* in a memory map at *path*: training then needs no memory for them."""
     np.save(path, ids)
-    return np.load(path, mmap_mode="r")
+    mapped: Ids = np.load(path, mmap_mode="r")
+    return mapped
 
 
 class Order:

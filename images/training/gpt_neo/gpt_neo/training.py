@@ -27,7 +27,7 @@ class Progress:
 
     step: int = 0
     seconds: float = 0.0
-    untrained: dict[str, float] | None = None
+    untrained: dict[str, Any] | None = None
     since: float = field(default_factory=time.monotonic)
 
     def elapsed(self) -> float:
@@ -52,7 +52,7 @@ class Training:
         self.order = tokens.Order(ids, context=chosen.context, batch_size=chosen.batch_size, seed=chosen.seed)
         self.held_out = tokens.encode(self.tokenizer, text.held_out)
         self.model = network.fresh(
-            chosen, vocab_size=self.tokenizer.get_vocab_size(), end=self.tokenizer.token_to_id(tokens.END)
+            chosen, vocab_size=self.tokenizer.get_vocab_size(), end=tokens.end(self.tokenizer)
         ).to(self.device)
         self.optimizer = _optimizer(self.model, chosen)
         self.progress = Progress()
