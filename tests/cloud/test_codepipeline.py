@@ -111,6 +111,7 @@ class FakeStacks:
 
     ending: str = "CREATE_COMPLETE"
     status: str | None = None
+    slow: bool = False
     events: list[dict[str, Any]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     no_change: bool = False
@@ -120,12 +121,17 @@ class FakeStacks:
             raise error("ValidationError", f"Stack with id {StackName} does not exist")
         outputs = [{"OutputKey": "Arn", "OutputValue": "arn:flow"}]
         stack = {"StackId": "arn:stack/1", "StackStatus": self.status, "Outputs": outputs}
-        if self.status.endswith("_IN_PROGRESS"):
+        if self.status.endswith("_IN_PROGRESS") and not self.slow:
             self.status = self.ending
         return {"Stacks": [stack]}
 
     def create_stack(self, **request):
         self.requests.append({"operation": "create", **request})
+        started = {
+            "ResourceStatus": "CREATE_IN_PROGRESS",
+            "ClientRequestToken": request["ClientRequestToken"],
+        }
+        self.events.append(started)
         self.status = "CREATE_IN_PROGRESS"
         return {"StackId": "arn:stack/1"}
 
@@ -1089,6 +1095,32 @@ def test_a_build_goes_on_after_a_restart_and_is_not_started_twice(workshop):
 
     assert "Succeeded" == workshop.ended(run)
     assert 1 == len(workshop.builds.requests)
+
+
+def test_a_stack_operation_is_found_again_after_a_restart(workshop):
+    workshop.stacks.slow = True
+    run = workshop.create(BUILD, ("Deploy", stack_action()))
+    until(lambda: workshop.stacks.requests)
+
+    workshop.restart()
+    workshop.stacks.slow = False
+
+    assert "Succeeded" == workshop.ended(run)
+    assert 1 == len(workshop.stacks.requests)
+
+
+def test_a_stack_operation_that_a_kill_made_undone_is_done_again(workshop):
+    workshop.stacks.slow = True
+    run = workshop.create(BUILD, ("Deploy", stack_action()))
+    until(lambda: workshop.stacks.requests)
+    workshop.stop()
+    workshop.stacks.status, workshop.stacks.slow = None, False
+    workshop.stacks.events.clear()
+
+    workshop.start()
+
+    assert "Succeeded" == workshop.ended(run)
+    assert ["create", "create"] == [each["operation"] for each in workshop.stacks.requests]
 
 
 def test_an_approval_token_is_good_after_a_restart(workshop):

@@ -86,14 +86,15 @@ def _ended(job: Job, build_id: str) -> Mapping[str, Any] | None:
     if not builds:
         raise ActionFailed(f"The build {build_id} is not there any more")
     (build,) = builds
-    if not job.action.log:
-        job.note(**_links(build))
+    if not job.action.log and (links := _links(build)):
+        job.note(**links)
     return None if build["buildStatus"] == "IN_PROGRESS" else build
 
 
 def _links(build: Mapping[str, Any]) -> dict[str, str]:
     logs = build.get("logs", {})
-    return {"external_url": logs.get("deepLink", ""), "log": logs.get("cloudWatchLogsArn", "")}
+    found = {"external_url": logs.get("deepLink", ""), "log": logs.get("cloudWatchLogsArn", "")}
+    return {name: value for name, value in found.items() if value}
 
 
 def _reason(build: Mapping[str, Any]) -> str:

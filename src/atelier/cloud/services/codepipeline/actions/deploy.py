@@ -28,7 +28,7 @@ def perform(job: Job) -> Outcome:
     if job.configuration["ActionMode"] == "DELETE_ONLY":
         _delete(job)
         return Outcome(summary="Stack deleted")
-    if "token" not in job.memory:
+    if "token" not in job.memory or _is_lost(job, job.memory["token"]):
         _replace_failed(job)
         _change(job)
     if job.memory["token"] is None:
@@ -58,6 +58,20 @@ def _settled(job: Job) -> Mapping[str, Any] | None:
     if stack is None:
         raise ActionFailed(f"The stack {job.configuration['StackName']} was deleted meanwhile")
     return None if stack["StackStatus"].endswith("_IN_PROGRESS") else stack
+
+
+def _is_lost(job: Job, token: str | None) -> bool:
+    """Say whether a change that another process asked for never came, or is forgotten by a killed cloud."""
+    stack = _stack(job)
+    if token is None or stack is None:
+        return token is not None
+    events = _events(job, stack["StackId"])
+    return not any(event.get("ClientRequestToken") == token for event in events)
+
+
+def _events(job: Job, stack_id: str) -> list[Mapping[str, Any]]:
+    pages = job.client("cloudformation").get_paginator("describe_stack_events")
+    return [event for page in pages.paginate(StackName=stack_id) for event in page["StackEvents"]]
 
 
 def _replace_failed(job: Job) -> None:
@@ -144,10 +158,8 @@ def _outcome(job: Job, stack: Mapping[str, Any], summary: str) -> Outcome:
 
 def _cause(job: Job, stack: Mapping[str, Any]) -> str:
     """Return the first failure that is no consequence of another one."""
-    pages = job.client("cloudformation").get_paginator("describe_stack_events")
-    events = [event for page in pages.paginate(StackName=stack["StackId"]) for event in page["StackEvents"]]
     token = job.memory.get("token")
-    for event in reversed(events):
+    for event in reversed(_events(job, stack["StackId"])):
         mine = token is None or event.get("ClientRequestToken", token) == token
         reason = event.get("ResourceStatusReason", "")
         is_failure = event["ResourceStatus"].endswith("FAILED") and reason
