@@ -12,8 +12,20 @@ from atelier.cloud.context import Cloud, Engine
 from atelier.cloud.gateway import plugging
 from atelier.cloud.gateway.events import GatewayEvents
 from atelier.cloud.gateway.front import handler
-from atelier.cloud.gateway.hooks import access, bus, policies, rules, server, stacks, workflows
+from atelier.cloud.gateway.hooks import (
+    access,
+    apis,
+    bus,
+    journal,
+    logs,
+    policies,
+    rules,
+    server,
+    stacks,
+    workflows,
+)
 from atelier.cloud.gateway.hooks.functions import Functions
+from atelier.cloud.gateway.hooks.templates import install as templates
 from atelier.cloud.gateway.identity import GatewayIdentity
 from atelier.cloud.gateway.persistence import Saver
 from atelier.cloud.gateway.plugins import PLUGINS
@@ -49,11 +61,15 @@ class Gateway:
         self.functions.install()
         bus.install()
         stacks.install(plugging.provisioners(PLUGINS, self.cloud, self.identity))
+        templates.install({each.type: each.properties for plugin in PLUGINS for each in plugin.resources})
         workflows.install(
             REGION,
             plugging.integrations(PLUGINS, self.cloud, self.identity),
             plugging.sdk_calls(PLUGINS, self.cloud, self.identity),
         )
+        logs.install()
+        journal.install()
+        apis.install(REGION, ACCOUNT)
         rules.install(REGION, plugging.event_targets(PLUGINS, self.cloud))
         server.install({each.scope: handler(each, self.cloud, self.identity) for each in PLUGINS})
 

@@ -35,14 +35,15 @@ class GatewayIdentity:
             raise Refused("nobody signed what is being done here")
         return caller
 
-    def allows(self, caller: Caller, action: str, resource: str) -> bool:
-        """Say whether the caller's policies allow *action* on *resource*."""
+    def allows(self, caller: Caller, action: str, resource: str, **keys: str) -> bool:
+        """Say whether the caller's policies allow *action* on *resource*, given the request's condition keys."""
+        what = (action, resource, self._region)
         if isinstance(caller, Signer):
-            return policies.allows_key(caller.access_key, self._account, action, resource, self._region)
+            return policies.allows_key(caller.access_key, self._account, *what, **keys)
         if caller.role_arn is not None:
-            return policies.allows_role(caller.role_arn, action, resource, self._region)
+            return policies.allows_role(caller.role_arn, *what, **keys)
         if ":user/" in caller.arn:
-            return policies.allows_user(caller.arn, action, resource, self._region)
+            return policies.allows_user(caller.arn, *what, **keys)
         return caller.arn == f"arn:aws:iam::{self._account}:root"
 
     def assume(

@@ -1,7 +1,7 @@
 """Saving while the cloud runs, so that a kill loses seconds and not the day.
 
 ministack writes its state at a clean stop only. Here a thread writes the services that changed, a moment
-after they did, off the path of requests. Services of our own keep their records in SQLite and need none of this.
+after they did, off the path of requests. Our own services keep their records in SQLite and need none of this.
 """
 
 from __future__ import annotations

@@ -37,14 +37,18 @@ def principal(access_key: str, account: str) -> Caller | None:
     return Caller(found.arn, _role_of(found.arn))
 
 
-def allows_key(access_key: str, account: str, action: str, resource: str, region: str) -> bool:
+def allows_key(
+    access_key: str, account: str, action: str, resource: str, region: str, **request: str
+) -> bool:
     """Say whether the policies behind *access_key*, narrowed by its session, allow the action."""
     found = use(EVALUATOR, "resolve_principal", checked=False)(access_key, account)
     if not hasattr(found, "policies"):
         return False
     if found.policies is None:
         return True
-    context = _context(found.arn, found.type, account, action, resource, region, keys=found.keys)
+    context = _context(
+        found.arn, found.type, account, action, resource, region, service=request, keys=found.keys
+    )
     return _decide(context, found.policies, found.limits)
 
 
@@ -59,13 +63,14 @@ def allows_role(role_arn: str, action: str, resource: str, region: str, **servic
     return _decide(context, policies, limits)
 
 
-def allows_user(user_arn: str, action: str, resource: str, region: str) -> bool:
+def allows_user(user_arn: str, action: str, resource: str, region: str, **request: str) -> bool:
     """Say whether a user's policies within the boundary allow the action."""
     account, name = user_arn.split(":")[4], user_arn.rsplit("/", 1)[-1]
     stores = use("services.iam", "_users", checked=False)
     policies = use(EVALUATOR, "_gather_user_policies", checked=False)(name, account)
     limits = use(EVALUATOR, "_permissions_boundary", checked=False)(stores, name, account)
-    return _decide(_context(user_arn, "User", account, action, resource, region), policies, limits)
+    context = _context(user_arn, "User", account, action, resource, region, service=request)
+    return _decide(context, policies, limits)
 
 
 def allows_service(service: str, action: str, resource: str, region: str, source_arn: str) -> bool:

@@ -18,6 +18,12 @@ Deliver = Callable[[str, Any, Any, Callable[[str], None]], None]
 BY_POLICY = {"lambda": "lambda:InvokeFunction", "sqs": "sqs:SendMessage", "sns": "sns:Publish"}
 BY_ROLE = {"states": "states:StartExecution", "events": "events:PutEvents"}
 
+# What a target may say: everything here is acted on.
+TARGET_PROPERTIES = frozenset(
+    {"Arn", "Id", "RoleArn", "Input", "InputPath", "InputTransformer", "DeadLetterConfig", "RetryPolicy"}
+    | {"SqsParameters"}
+)
+
 logger = logging.getLogger("atelier.cloud.events")
 
 

@@ -1,0 +1,34 @@
+"""CloudWatch Logs, written to by the services that log on their own account."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable
+
+from atelier.cloud.gateway.hooks import state
+from atelier.cloud.gateway.hooks.private import use
+
+LOGS = "services.cloudwatch_logs"
+
+logger = logging.getLogger("atelier.cloud.logs")
+
+
+def install() -> None:
+    """Check what this module builds on."""
+    use(LOGS, "_create_log_stream", "data")
+    use(LOGS, "_put_log_events", "data")
+
+
+def append(group_arn: str, stream: str, lines: Iterable[str]) -> None:
+    """Write lines to a stream of an existing group; a group that is gone loses them, as on AWS."""
+    group = group_arn.removesuffix(":*").rpartition("log-group:")[2]
+    now = int(time.time() * 1000)
+    events = [{"timestamp": now, "message": line} for line in lines]
+    name = {"logGroupName": group, "logStreamName": stream}
+    use(LOGS, "_create_log_stream", checked=False)(name)
+    answer = use(LOGS, "_put_log_events", checked=False)({**name, "logEvents": events})
+    if answer[0] >= 400:
+        logger.warning("nothing is logged to %s: %s", group, json.loads(answer[2]).get("message"))
+    state.changed("cloudwatch_logs")

@@ -1,0 +1,521 @@
+"""CloudFormation: each property takes effect, and what does not exist here is refused by name."""
+
+import http.client
+import json
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+ROLE = "arn:aws:iam::000000000000:role/"
+
+
+def trust(service):
+    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+class Stacks:
+    """Stacks of one test."""
+
+    def __init__(self, cloudformation, name):
+        self.cloudformation, self.name, self.made = cloudformation, name, False
+
+    def __call__(self, resources, outputs=None):
+        """Create or update the stack; return its outputs, or the first failure's words."""
+        body = {"Resources": resources, "Outputs": {k: {"Value": v} for k, v in (outputs or {}).items()}}
+        verb = self.cloudformation.update_stack if self.made else self.cloudformation.create_stack
+        verb(StackName=self.name, TemplateBody=json.dumps(body), Capabilities=["CAPABILITY_NAMED_IAM"])
+        self.made = True
+        stack = self.settled()
+        if not stack["StackStatus"].endswith(("CREATE_COMPLETE", "UPDATE_COMPLETE")):
+            return self.first_failure()
+        return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
+
+    def settled(self):
+        for _ in range(600):
+            stack = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"][0]
+            if not stack["StackStatus"].endswith("IN_PROGRESS"):
+                return stack
+            time.sleep(0.05)
+        raise TimeoutError(self.name)
+
+    def first_failure(self):
+        events = self.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
+        failed = [each for each in reversed(events) if each["ResourceStatus"].endswith("FAILED")]
+        return failed[0]["ResourceStatusReason"]
+
+    def delete(self):
+        self.cloudformation.delete_stack(StackName=self.name)
+        try:
+            return self.settled()["StackStatus"]
+        except ClientError:
+            return "DELETE_COMPLETE"
+
+
+@pytest.fixture
+def deploy(cloud, unique):
+    stacks = Stacks(cloud.client("cloudformation"), unique)
+    yield stacks
+    if stacks.made:
+        stacks.delete()
+
+
+def test_every_property_of_a_bucket_takes_effect(cloud, deploy, unique):
+    def bucket(**more):
+        return {"B": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": unique, **more}}}
+
+    deploy(
+        bucket(
+            BucketEncryption={
+                "ServerSideEncryptionConfiguration": [
+                    {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+                ]
+            },
+            LifecycleConfiguration={
+                "Rules": [
+                    {"Id": "a", "Status": "Enabled", "Prefix": "tmp/", "ExpirationInDays": 7},
+                    {
+                        "Id": "b",
+                        "Status": "Enabled",
+                        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 3},
+                    },
+                    {"Id": "c", "Status": "Enabled", "NoncurrentVersionExpiration": {"NoncurrentDays": 90}},
+                ]
+            },
+            OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+            PublicAccessBlockConfiguration={"BlockPublicAcls": True, "BlockPublicPolicy": True},
+            VersioningConfiguration={"Status": "Enabled"},
+            Tags=[{"Key": "k", "Value": "v"}],
+            NotificationConfiguration={"EventBridgeConfiguration": {"EventBridgeEnabled": True}},
+        )
+    )
+    s3 = cloud.client("s3")
+
+    rules = s3.get_bucket_encryption(Bucket=unique)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert "AES256" == rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"]
+    rules = {rule["ID"]: rule for rule in s3.get_bucket_lifecycle_configuration(Bucket=unique)["Rules"]}
+    assert (7, "tmp/") == (rules["a"]["Expiration"]["Days"], rules["a"]["Filter"]["Prefix"])
+    assert 3 == rules["b"]["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"]
+    assert 90 == rules["c"]["NoncurrentVersionExpiration"]["NoncurrentDays"]
+    owner = s3.get_bucket_ownership_controls(Bucket=unique)["OwnershipControls"]["Rules"]
+    assert [{"ObjectOwnership": "BucketOwnerEnforced"}] == owner
+    block = s3.get_public_access_block(Bucket=unique)["PublicAccessBlockConfiguration"]
+    assert (True, True, False) == (
+        block["BlockPublicAcls"],
+        block["BlockPublicPolicy"],
+        block["IgnorePublicAcls"],
+    )
+    assert "Enabled" == s3.get_bucket_versioning(Bucket=unique)["Status"]
+    assert {"Key": "k", "Value": "v"} in s3.get_bucket_tagging(Bucket=unique)["TagSet"]
+    assert "EventBridgeConfiguration" in s3.get_bucket_notification_configuration(Bucket=unique)
+
+    deploy(bucket())
+
+    assert "Suspended" == s3.get_bucket_versioning(Bucket=unique)["Status"]
+    for gone in ("get_bucket_lifecycle_configuration", "get_bucket_tagging"):
+        with pytest.raises(ClientError):
+            getattr(s3, gone)(Bucket=unique)
+
+
+def test_a_full_bucket_is_not_deleted_with_its_stack(cloud, deploy, unique):
+    deploy({"B": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": unique}}})
+    cloud.client("s3").put_object(Bucket=unique, Key="x", Body=b"1")
+
+    assert "DELETE_FAILED" == deploy.delete()
+    assert cloud.client("s3").get_object(Bucket=unique, Key="x")
+
+    cloud.client("s3").delete_object(Bucket=unique, Key="x")
+    assert "DELETE_COMPLETE" == deploy.delete()
+
+
+def test_every_property_of_a_table_takes_effect(cloud, deploy, unique):
+    def table(**more):
+        properties = {
+            "TableName": unique,
+            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+            "BillingMode": "PAY_PER_REQUEST",
+            **more,
+        }
+        return {"T": {"Type": "AWS::DynamoDB::Table", "Properties": properties}}
+
+    deploy(
+        table(
+            TimeToLiveSpecification={"AttributeName": "expires", "Enabled": True},
+            PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
+            SSESpecification={"SSEEnabled": True},
+            DeletionProtectionEnabled=True,
+            Tags=[{"Key": "k", "Value": "v"}],
+        )
+    )
+    dynamodb = cloud.client("dynamodb")
+    described = dynamodb.describe_table(TableName=unique)["Table"]
+
+    live = dynamodb.describe_time_to_live(TableName=unique)["TimeToLiveDescription"]
+    assert {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires"} == live
+    backups = dynamodb.describe_continuous_backups(TableName=unique)["ContinuousBackupsDescription"]
+    assert "ENABLED" == backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"]
+    assert "ENABLED" == described["SSEDescription"]["Status"]
+    assert described["DeletionProtectionEnabled"]
+    tags = dynamodb.list_tags_of_resource(ResourceArn=described["TableArn"])["Tags"]
+    assert {"Key": "k", "Value": "v"} in tags
+
+    assert "DELETE_FAILED" == deploy.delete()
+    assert dynamodb.describe_table(TableName=unique)
+
+    dynamodb.update_table(TableName=unique, DeletionProtectionEnabled=False)
+    assert "DELETE_COMPLETE" == deploy.delete()
+
+
+def a_function(unique, **more):
+    return {
+        "R": {
+            "Type": "AWS::IAM::Role",
+            "Properties": {"AssumeRolePolicyDocument": trust("lambda.amazonaws.com")},
+        },
+        "F": {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {
+                **{"FunctionName": unique, "Runtime": "python3.12", "Handler": "index.handler"},
+                **{"Role": {"Fn::GetAtt": ["R", "Arn"]}},
+                **{"Code": {"ZipFile": "def handler(event, context): return event"}},
+                **more,
+            },
+        },
+    }
+
+
+def test_every_property_of_a_function_takes_effect(cloud, deploy, unique):
+    deploy(
+        a_function(
+            unique,
+            Architectures=["arm64"],
+            DeadLetterConfig={"TargetArn": "arn:aws:sqs:us-east-1:000000000000:dead"},
+            Environment={"Variables": {"A": "b"}},
+            MemorySize=512,
+            ReservedConcurrentExecutions=3,
+            Timeout=7,
+            Tags=[{"Key": "k", "Value": "v"}],
+        )
+    )
+    found = cloud.client("lambda").get_function(FunctionName=unique)
+    config = found["Configuration"]
+
+    assert (["arm64"], 512, 7) == (config["Architectures"], config["MemorySize"], config["Timeout"])
+    assert {"A": "b"} == config["Environment"]["Variables"]
+    assert "arn:aws:sqs:us-east-1:000000000000:dead" == config["DeadLetterConfig"]["TargetArn"]
+    assert 3 == found["Concurrency"]["ReservedConcurrentExecutions"]
+    assert "v" == found["Tags"]["k"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"Runtime": "nodejs20.x"}, "the runtime nodejs20.x is not part of the local cloud"),
+        ({"Role": ROLE + "nobody"}, "role/nobody.*does not exist"),
+        ({"Code": {"S3Bucket": "nowhere", "S3Key": "x.zip"}}, "NoSuch"),
+        ({"PackageType": "Image", "Code": {"ImageUri": "x"}}, "Image is not part of the local cloud"),
+    ],
+)
+def test_a_function_that_cannot_run_is_refused(cloud, deploy, unique, wrong, reason):
+    import re
+
+    assert re.search(reason, deploy(a_function(unique, **wrong)))
+
+
+def test_a_role_that_does_not_trust_lambda_is_refused(cloud, deploy, role, unique):
+    other = role(cloud, [], "states.amazonaws.com")
+
+    assert "cannot be assumed by lambda.amazonaws.com" in deploy(a_function(unique, Role=other))
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties", "named"),
+    [
+        (
+            "AWS::S3::Bucket",
+            {"AccelerateConfiguration": {}, "BucketName": "x"},
+            "AWS::S3::Bucket.AccelerateConfig",
+        ),
+        ("AWS::S3::Bucket", {"BukcetName": "typo"}, "AWS::S3::Bucket.BukcetName"),
+        ("AWS::ECS::Cluster", {}, "AWS::ECS::Cluster is not part of the local cloud"),
+        ("AWS::ApiGateway::RestApi", {"Body": {}}, "AWS::ApiGateway::RestApi.Body"),
+        ("AWS::SNS::Topic", {"FifoTopic": True}, "AWS::SNS::Topic.FifoTopic"),
+        ("AWS::CodeCommit::Repository", {"Colour": "red"}, "AWS::CodeCommit::Repository.Colour"),
+        ("AWS::Nothing::AtAll", {}, "AWS::Nothing::AtAll"),
+    ],
+)
+def test_what_is_not_here_is_refused_by_name_before_anything_is_made(cloud, deploy, kind, properties, named):
+    with pytest.raises(ClientError, match=named):
+        deploy({"X": {"Type": kind, "Properties": properties}})
+
+
+def test_a_boundary_limits_a_role(cloud, deploy, unique):
+    deploy(
+        {
+            "P": {
+                "Type": "AWS::IAM::ManagedPolicy",
+                "Properties": {
+                    "ManagedPolicyName": unique,
+                    "PolicyDocument": {
+                        "Version": "2012-10-17",
+                        "Statement": [{"Effect": "Allow", "Action": "sqs:*", "Resource": "*"}],
+                    },
+                },
+            },
+            "R": {
+                "Type": "AWS::IAM::Role",
+                "Properties": {
+                    "RoleName": unique,
+                    "AssumeRolePolicyDocument": trust("lambda.amazonaws.com"),
+                    "PermissionsBoundary": {"Ref": "P"},
+                },
+            },
+        }
+    )
+
+    boundary = cloud.client("iam").get_role(RoleName=unique)["Role"]["PermissionsBoundary"]
+    assert boundary["PermissionsBoundaryArn"].endswith(f"policy/{unique}")
+
+
+def test_a_log_group_keeps_its_retention(cloud, deploy, unique):
+    deploy(
+        {"L": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": unique, "RetentionInDays": 7}}}
+    )
+
+    groups = cloud.client("logs").describe_log_groups(logGroupNamePrefix=unique)["logGroups"]
+    assert [7] == [each["retentionInDays"] for each in groups]
+
+
+def test_a_state_machine_runs_its_definition_with_substitutions_and_logs_it(cloud, deploy, unique):
+    definition = {"StartAt": "Say", "States": {"Say": {"Type": "Pass", "Result": "${Word}", "End": True}}}
+    log = {"LogGroupArn": {"Fn::GetAtt": ["L", "Arn"]}}
+    made = deploy(
+        {
+            "L": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": unique}},
+            "R": {
+                "Type": "AWS::IAM::Role",
+                "Properties": {"AssumeRolePolicyDocument": trust("states.amazonaws.com")},
+            },
+            "M": {
+                "Type": "AWS::StepFunctions::StateMachine",
+                "Properties": {
+                    "StateMachineName": unique,
+                    "RoleArn": {"Fn::GetAtt": ["R", "Arn"]},
+                    "DefinitionString": json.dumps(definition),
+                    "DefinitionSubstitutions": {"Word": "hello"},
+                    "LoggingConfiguration": {
+                        **{"Level": "ALL", "IncludeExecutionData": True},
+                        **{"Destinations": [{"CloudWatchLogsLogGroup": log}]},
+                    },
+                },
+            },
+        },
+        {"Arn": {"Ref": "M"}},
+    )
+    states = cloud.client("stepfunctions")
+    execution = states.start_execution(stateMachineArn=made["Arn"])["executionArn"]
+    for _ in range(200):
+        if (found := states.describe_execution(executionArn=execution))["status"] != "RUNNING":
+            break
+        time.sleep(0.05)
+
+    assert '"hello"' == found["output"]
+    events = cloud.client("logs").filter_log_events(logGroupName=unique)["events"]
+    kinds = [json.loads(each["message"])["type"] for each in events]
+    assert ["ExecutionStarted", "PassStateEntered", "PassStateExited", "ExecutionSucceeded"] == kinds
+
+
+def test_a_rule_with_a_target_that_is_not_here_is_refused(cloud, deploy):
+    target = {"Id": "1", "Arn": "arn:aws:kinesis:us-east-1:000000000000:stream/s"}
+    rule = {"EventPattern": {"source": ["x"]}, "Targets": [target]}
+
+    reason = deploy({"R": {"Type": "AWS::Events::Rule", "Properties": rule}})
+
+    assert "kinesis" in reason
+
+
+def test_an_invalid_event_pattern_is_refused(cloud, deploy):
+    rule = {"EventPattern": {"source": "not a list"}}
+
+    assert "Event pattern is not valid" in deploy({"R": {"Type": "AWS::Events::Rule", "Properties": rule}})
+
+
+def test_an_update_that_yields_a_new_name_replaces_and_deletes_the_old(cloud, deploy, unique):
+    def repository(name):
+        return {"C": {"Type": "AWS::CodeCommit::Repository", "Properties": {"RepositoryName": name}}}
+
+    deploy(repository(f"{unique}-a"))
+    deploy(repository(f"{unique}-b"))
+
+    names = [
+        each["repositoryName"] for each in cloud.client("codecommit").list_repositories()["repositories"]
+    ]
+    assert [f"{unique}-b"] == [name for name in names if name.startswith(unique)]
+
+
+API_SOURCE = """
+import json
+def handler(event, context):
+    if event["path"].endswith("/broken"):
+        raise RuntimeError("a secret detail")
+    return {"statusCode": 200, "body": event["body"]}
+"""
+
+
+def an_api(unique, *, permitted=True, timeout=29000, source=API_SOURCE):
+    api, model = {"Ref": "Api"}, {"type": "object", "required": ["prompt"]}
+    model |= {"properties": {"prompt": {"type": "string", "maxLength": 10}}, "additionalProperties": False}
+    uri = {
+        "Fn::Sub": "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/${F.Arn}/invocations",
+    }
+    proxy = {"Type": "AWS_PROXY", "IntegrationHttpMethod": "POST", "Uri": uri, "TimeoutInMillis": timeout}
+    method = {"RestApiId": api, "HttpMethod": "POST", "AuthorizationType": "NONE", "Integration": proxy}
+    resources = a_function(unique, Code={"ZipFile": source}) | {
+        "L": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": f"access-{unique}"}},
+        "Api": {
+            "Type": "AWS::ApiGateway::RestApi",
+            "Properties": {
+                **{"Name": unique, "ApiKeySourceType": "HEADER"},
+                "EndpointConfiguration": {"Types": ["REGIONAL"]},
+            },
+        },
+        "Path": {
+            "Type": "AWS::ApiGateway::Resource",
+            "Properties": {
+                "RestApiId": api,
+                "ParentId": {"Fn::GetAtt": ["Api", "RootResourceId"]},
+                "PathPart": "c",
+            },
+        },
+        "Broken": {
+            "Type": "AWS::ApiGateway::Resource",
+            "Properties": {"RestApiId": api, "ParentId": {"Ref": "Path"}, "PathPart": "broken"},
+        },
+        "Model": {
+            "Type": "AWS::ApiGateway::Model",
+            "Properties": {
+                "RestApiId": api,
+                "Name": "Asked",
+                "ContentType": "application/json",
+                "Schema": model,
+            },
+        },
+        "Validator": {
+            "Type": "AWS::ApiGateway::RequestValidator",
+            "Properties": {"RestApiId": api, "Name": "body", "ValidateRequestBody": True},
+        },
+        "Post": {
+            "Type": "AWS::ApiGateway::Method",
+            "Properties": {
+                **method,
+                **{
+                    "ResourceId": {"Ref": "Path"},
+                    "ApiKeyRequired": True,
+                    "RequestValidatorId": {"Ref": "Validator"},
+                },
+                **{"RequestModels": {"application/json": {"Ref": "Model"}}},
+            },
+        },
+        "PostBroken": {
+            "Type": "AWS::ApiGateway::Method",
+            "Properties": {**method, "ResourceId": {"Ref": "Broken"}, "ApiKeyRequired": True},
+        },
+        "Refusal": {
+            "Type": "AWS::ApiGateway::GatewayResponse",
+            "Properties": {
+                **{"RestApiId": api, "ResponseType": "INVALID_API_KEY", "StatusCode": "403"},
+                "ResponseTemplates": {"application/json": '{"message": "send a key"}'},
+            },
+        },
+        "Deployment": {
+            **{"Type": "AWS::ApiGateway::Deployment", "Properties": {"RestApiId": api}},
+            "DependsOn": ["Post", "PostBroken", "Refusal"],
+        },
+        "Stage": {
+            "Type": "AWS::ApiGateway::Stage",
+            "Properties": {
+                **{"RestApiId": api, "DeploymentId": {"Ref": "Deployment"}, "StageName": "live"},
+                "AccessLogSetting": {
+                    "DestinationArn": {"Fn::GetAtt": ["L", "Arn"]},
+                    "Format": '{"status": "$context.status", "path": "$context.resourcePath", "x": "$context.y"}',
+                },
+            },
+        },
+        "Key": {
+            "Type": "AWS::ApiGateway::ApiKey",
+            "Properties": {"Enabled": True, "Value": f"{unique}-0123456789-0123456789"},
+        },
+        "Plan": {
+            "Type": "AWS::ApiGateway::UsagePlan",
+            "Properties": {"ApiStages": [{"ApiId": api, "Stage": {"Ref": "Stage"}}]},
+        },
+        "PlanKey": {
+            "Type": "AWS::ApiGateway::UsagePlanKey",
+            "Properties": {"KeyId": {"Ref": "Key"}, "KeyType": "API_KEY", "UsagePlanId": {"Ref": "Plan"}},
+        },
+    }
+    if permitted:
+        arn = {"Fn::Sub": "arn:aws:execute-api:us-east-1:000000000000:${Api}/*/POST/*"}
+        resources["Permission"] = {
+            "Type": "AWS::Lambda::Permission",
+            "Properties": {
+                **{"Action": "lambda:InvokeFunction", "FunctionName": {"Ref": "F"}, "SourceArn": arn},
+                "Principal": "apigateway.amazonaws.com",
+            },
+        }
+    return resources
+
+
+def ask(cloud, api, body, key=None, path="/c"):
+    connection = http.client.HTTPConnection(cloud.endpoint.removeprefix("http://"), timeout=30)
+    headers = {"content-type": "application/json", **({"x-api-key": key} if key else {})}
+    try:
+        connection.request("POST", f"/_aws/execute-api/{api}/live{path}", body, headers)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
+def test_an_api_answers_as_its_template_says(cloud, deploy, unique):
+    api = deploy(an_api(unique), {"Id": {"Ref": "Api"}})["Id"]
+    key = f"{unique}-0123456789-0123456789"
+
+    assert (200, '{"prompt": "hi"}') == ask(cloud, api, '{"prompt": "hi"}', key)
+    assert (403, '{"message": "send a key"}') == ask(cloud, api, '{"prompt": "hi"}')
+    assert 403 == ask(cloud, api, '{"prompt": "hi"}', "another key")[0]
+    for wrong in ("{", '{"prompt": 7}', '{"prompt": "much too long"}', '{"prompt": "a", "b": 1}', "{}", "[]"):
+        assert 400 == ask(cloud, api, wrong, key)[0], wrong
+    assert 413 == ask(cloud, api, '{"prompt": "' + "x" * 7_000_000 + '"}', key, "/c/broken")[0]
+    status, text = ask(cloud, api, "{}", key, "/c/broken")
+    assert (502, "secret" in text) == (status, False)
+    lines = cloud.client("logs").filter_log_events(logGroupName=f"access-{unique}")["events"]
+    first = json.loads(lines[0]["message"])
+    assert {"status": "200", "path": "/c", "x": "-"} == first
+
+
+def test_an_api_is_reached_by_its_host_name_too(cloud, deploy, unique):
+    api = deploy(an_api(unique), {"Id": {"Ref": "Api"}})["Id"]
+    connection = http.client.HTTPConnection(cloud.endpoint.removeprefix("http://"), timeout=30)
+    headers = {"Host": f"{api}.execute-api.us-east-1.amazonaws.com", "content-type": "application/json"}
+    headers["x-api-key"] = f"{unique}-0123456789-0123456789"
+    connection.request("POST", "/live/c", '{"prompt": "hi"}', headers)
+    response = connection.getresponse()
+
+    assert (200, b'{"prompt": "hi"}') == (response.status, response.read())
+    connection.close()
+
+
+def test_an_api_without_permission_does_not_reach_its_function(cloud, deploy, unique):
+    api = deploy(an_api(unique, permitted=False), {"Id": {"Ref": "Api"}})["Id"]
+
+    assert 500 == ask(cloud, api, '{"prompt": "hi"}', f"{unique}-0123456789-0123456789")[0]
+
+
+def test_an_integration_that_takes_too_long_is_given_up(cloud, deploy, unique):
+    slow = "import time\ndef handler(event, context):\n  time.sleep(2)\n  return {'statusCode': 200}"
+    api = deploy(an_api(unique, timeout=300, source=slow), {"Id": {"Ref": "Api"}})["Id"]
+
+    assert 504 == ask(cloud, api, '{"prompt": "hi"}', f"{unique}-0123456789-0123456789")[0]
