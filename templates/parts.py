@@ -84,8 +84,8 @@ def allow(actions: Sequence[str], *resources: Text, **condition: Any) -> Stateme
 
 
 def pass_role(service: str, *roles: Text) -> Statement:
-    """Allow to hand *roles* to one service only; a caller that does not say to which is not held up."""
-    return allow(["iam:PassRole"], *roles, StringEqualsIfExists={"iam:PassedToService": service})
+    """Allow to hand *roles* to one service only."""
+    return allow(["iam:PassRole"], *roles, StringEquals={"iam:PassedToService": service})
 
 
 def arn(service: str, resource: str) -> Sub:

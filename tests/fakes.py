@@ -21,7 +21,7 @@ class FakeIdentity:
     def caller(self) -> Caller:
         return Caller("arn:aws:iam::000000000000:user/tester")
 
-    def allows(self, caller: Caller, action: str, resource: str) -> bool:
+    def allows(self, caller: Caller, action: str, resource: str, **keys: str) -> bool:
         self.asked.append((action, resource))
         return action not in self.denied
 

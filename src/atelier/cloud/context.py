@@ -50,8 +50,11 @@ class Identity(Protocol):
         """Return who signed the request that is being answered."""
         ...
 
-    def allows(self, caller: Caller, action: str, resource: str) -> bool:
-        """Say whether the caller's policies allow *action* (``codebuild:StartBuild``) on *resource*."""
+    def allows(self, caller: Caller, action: str, resource: str, **keys: str) -> bool:
+        """Say whether the caller's policies allow *action* (``codebuild:StartBuild``) on *resource*.
+
+        *keys* are condition keys of the request: ``**{"iam:PassedToService": "sagemaker.amazonaws.com"}``.
+        """
         ...
 
     def assume(

@@ -36,7 +36,7 @@ class GatewayIdentity:
         return caller
 
     def allows(self, caller: Caller, action: str, resource: str, **keys: str) -> bool:
-        """Say whether the caller's policies allow *action* on *resource*, given the request's condition keys."""
+        """Say whether the caller's policies allow the action, given the request's condition keys."""
         what = (action, resource, self._region)
         if isinstance(caller, Signer):
             return policies.allows_key(caller.access_key, self._account, *what, **keys)

@@ -10,7 +10,8 @@ from atelier.cloud.services.codebuild import builds, projects
 from atelier.cloud.services.codebuild.journal import BUILDS
 from atelier.cloud.services.plugin import Plugin
 from atelier.cloud.services.resources import Made, Request, ResourceType, from_cloudformation, refuse_unknown
-from atelier.cloud.services.wire import Document, Service, ServiceError, accept, everything
+from atelier.cloud.services.roles import pass_role
+from atelier.cloud.services.wire import Document, Service, accept, everything
 from atelier.cloud.store import Record
 
 SERVICE = Service("codebuild", actions="codebuild", start=builds.resume, stop=builds.interrupt)
@@ -41,11 +42,8 @@ def _project_of(cloud: Cloud, build: str) -> str:
 
 
 def _pass_role(cloud: Cloud, request: Document) -> None:
-    role = request.get("serviceRole")
-    caller = cloud.identity.caller()
-    if role and not cloud.identity.allows(caller, "iam:PassRole", role):
-        message = f"User: {caller.arn} is not authorized to perform: iam:PassRole on resource: {role}"
-        raise ServiceError("AccessDeniedException", message)
+    if role := request.get("serviceRole"):
+        pass_role(cloud, role, "codebuild.amazonaws.com")
 
 
 def _shown(build: Record) -> Document:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from atelier.cloud.context import Cloud
+from atelier.cloud.services.roles import pass_role
 from atelier.cloud.services.sagemaker.access import check
 from atelier.cloud.services.sagemaker.listing import page, summary
 from atelier.cloud.services.sagemaker.service import (
+    PRINCIPAL,
     SERVICE,
     arn,
     configs,
@@ -16,7 +18,6 @@ from atelier.cloud.services.sagemaker.service import (
     on,
     on_all,
     only,
-    pass_role,
 )
 from atelier.cloud.services.sagemaker.storage import location
 from atelier.cloud.services.sagemaker.tags import tag, untag
@@ -36,7 +37,7 @@ def create_model(cloud: Cloud, request: Document) -> Document:
         if name not in request:
             raise invalid(f"CreateModel: {name} is required")
     _check_container(request["PrimaryContainer"])
-    pass_role(cloud, request["ExecutionRoleArn"])
+    pass_role(cloud, request["ExecutionRoleArn"], PRINCIPAL)
     name = request["ModelName"]
     check(cloud, request["ExecutionRoleArn"], name)
     model_arn = arn(cloud, MODEL, name)

@@ -81,14 +81,6 @@ def exactly(where: str, value: Any, *allowed: Any) -> None:
         raise Refused(f"Unsupported: {where}={value} is not part of the local cloud")
 
 
-def pass_role(cloud: Cloud, role_arn: str) -> None:
-    """Refuse a caller that may not hand this role to SageMaker."""
-    caller = cloud.identity.caller()
-    if not cloud.identity.allows(caller, "iam:PassRole", role_arn):
-        message = f"User: {caller.arn} is not authorized to perform: iam:PassRole on resource: {role_arn}"
-        raise ServiceError("AccessDeniedException", message)
-
-
 def shorten(reason: str) -> str:
     """Return a failure reason of the length that SageMaker allows."""
     return reason if len(reason) <= REASON_LIMIT else reason[: REASON_LIMIT - 1] + "…"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from atelier.cloud.context import Cloud, Refused
+from atelier.cloud.services.roles import pass_role
 from atelier.cloud.services.sagemaker import live, metrics
 from atelier.cloud.services.sagemaker.access import check
 from atelier.cloud.services.sagemaker.listing import page, summary
 from atelier.cloud.services.sagemaker.run import Run
 from atelier.cloud.services.sagemaker.service import (
+    PRINCIPAL,
     SERVICE,
     arn,
     exactly,
@@ -19,7 +21,6 @@ from atelier.cloud.services.sagemaker.service import (
     on,
     on_all,
     only,
-    pass_role,
 )
 from atelier.cloud.services.sagemaker.storage import location
 from atelier.cloud.services.sagemaker.tags import tag
@@ -39,7 +40,7 @@ SUMMARY = (
 def create(cloud: Cloud, request: Document) -> Document:
     """Accept a training job and start it in the background."""
     _check(request)
-    pass_role(cloud, request["RoleArn"])
+    pass_role(cloud, request["RoleArn"], PRINCIPAL)
     name = request["TrainingJobName"]
     check(cloud, request["RoleArn"], name)
     record = _record(cloud, request)
