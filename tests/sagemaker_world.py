@@ -280,5 +280,5 @@ class World:
     def settled(self, name: str) -> dict[str, Any]:
         return self.until(
             lambda: self.call("DescribeEndpoint", EndpointName=name),
-            lambda endpoint: endpoint["EndpointStatus"] in ("InService", "Failed", "OutOfService"),
+            lambda endpoint: endpoint["EndpointStatus"] in ("InService", "Failed"),
         )

@@ -21,7 +21,7 @@ PROBLEMS = (Unhealthy, RoleError, ImageError, StorageError, Refused)
 STATUS_WORDS = {
     "Creating": "CREATING", "Updating": "UPDATING", "SystemUpdating": "SYSTEM_UPDATING",
     "RollingBack": "ROLLING_BACK", "InService": "IN_SERVICE", "Deleting": "DELETING",
-    "Failed": "FAILED", "OutOfService": "OUT_OF_SERVICE",
+    "Failed": "FAILED",
 }  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def update(cloud: Cloud, name: str, deployment: dict[str, Any]) -> None:
             old.close()
     else:
         change(cloud, name, EndpointStatus="RollingBack", FailureReason=fleet)
-        change(cloud, name, EndpointStatus="InService" if old is not None else "OutOfService", pending=None)
+        change(cloud, name, EndpointStatus="InService" if old is not None else "Failed", pending=None)
 
 
 def restore(cloud: Cloud, name: str, deployment: dict[str, Any]) -> None:
@@ -76,7 +76,7 @@ def restore(cloud: Cloud, name: str, deployment: dict[str, Any]) -> None:
         record = endpoints(cloud).get(name) or {}
         _serve(cloud, name, fleet, deployment, record.get("FailureReason"))
     else:
-        change(cloud, name, EndpointStatus="OutOfService", FailureReason=fleet)
+        change(cloud, name, EndpointStatus="Failed", FailureReason=fleet)
 
 
 def delete(cloud: Cloud, name: str) -> None:

@@ -14,10 +14,18 @@ from atelier.cloud.store import Record
 
 KIND = "endpoint"
 ON = on(KIND, "EndpointName")
-SETTLED = ("InService", "OutOfService", "Failed")
+SETTLED = ("InService", "Failed")
 
 
-@SERVICE.operation("CreateEndpoint", on=ON)
+def _on_both(cloud: Cloud, request: Document) -> list[str]:
+    """Authorise on the endpoint and on the configuration that it is to have."""
+    return [
+        arn(cloud, KIND, request["EndpointName"]),
+        arn(cloud, "endpoint-config", request["EndpointConfigName"]),
+    ]
+
+
+@SERVICE.operation("CreateEndpoint", on=_on_both)
 def create(cloud: Cloud, request: Document) -> Document:
     """Create an endpoint; it comes into service in the background."""
     only("CreateEndpoint", request, "EndpointName", "EndpointConfigName", "Tags")
@@ -42,7 +50,7 @@ def create(cloud: Cloud, request: Document) -> Document:
     return {"EndpointArn": record["EndpointArn"]}
 
 
-@SERVICE.operation("UpdateEndpoint", on=ON)
+@SERVICE.operation("UpdateEndpoint", on=_on_both)
 def update(cloud: Cloud, request: Document) -> Document:
     """Deploy another configuration beside the one that serves, and move the traffic when it is healthy."""
     only("UpdateEndpoint", request, "EndpointName", "EndpointConfigName")

@@ -61,7 +61,7 @@ def _take_up(cloud: Cloud, name: str, status: str, serving: dict[str, Any] | Non
     elif status == "Creating":
         reason = f"{STOPPED} the endpoint was being created"
         deployment.change(cloud, name, EndpointStatus="Failed", FailureReason=reason, pending=None)
-    elif serving is not None and status != "Failed":
+    elif serving is not None:
         values: dict[str, str] = {}
         if status in ("Updating", "RollingBack"):
             values["FailureReason"] = f"{STOPPED} the endpoint was being updated"
