@@ -163,7 +163,7 @@ class World:
 
     def deploy(self, *stages, permissions=None):
         stages = [{"Name": each["Name"], "Actions": [each]} for each in stages]
-        body = json.dumps(self.template(stages, permissions or PERMISSIONS))
+        body = json.dumps(self.template(stages, permissions or permissions_of(self.name)))
         stacks = self.cloud.client("cloudformation")
         stacks.create_stack(StackName=self.name, TemplateBody=body, Capabilities=["CAPABILITY_IAM"])
 
@@ -282,12 +282,26 @@ class World:
         }
 
 
-PERMISSIONS = [
-    allow(["codecommit:GetBranch", "codecommit:GetCommit", "codecommit:UploadArchive"]),
-    allow(["s3:PutObject", "s3:GetObject"]),
-    allow(["lambda:InvokeFunction", "codebuild:StartBuild", "codebuild:BatchGetBuilds"]),
-    allow(["cloudformation:*", "iam:PassRole"]),
-]
+def permissions_of(name):
+    """What the pipeline's role needs, and no more."""
+
+    def arn(service, resource):
+        return f"arn:aws:{service}:us-east-1:000000000000:{resource}"
+
+    stack = ["CreateStack", "DeleteStack", "DescribeStackEvents", "DescribeStacks", "UpdateStack"]
+    return [
+        allow(
+            ["codecommit:GetBranch", "codecommit:GetCommit", "codecommit:UploadArchive"],
+            arn("codecommit", name),
+        ),
+        allow(["s3:PutObject", "s3:GetObject"], f"arn:aws:s3:::{name}/*"),
+        allow(["lambda:InvokeFunction"], arn("lambda", f"function:{name}")),
+        allow(["codebuild:StartBuild", "codebuild:BatchGetBuilds"], arn("codebuild", f"project/{name}")),
+        allow([f"cloudformation:{each}" for each in stack], arn("cloudformation", f"stack/{name}-made/*")),
+        allow(["iam:PassRole"], "arn:aws:iam::000000000000:role/*"),
+    ]
+
+
 APPROVE = {"Name": "Approve", "ActionTypeId": kind("Approval", "Manual")}
 
 
@@ -360,7 +374,7 @@ def test_a_function_that_fails_is_told_in_its_own_words(world, parameters, messa
 
 
 def test_a_role_may_do_only_what_its_policy_says(world):
-    world.deploy(world.invoke("Start", "succeed now"), permissions=PERMISSIONS[:2])
+    world.deploy(world.invoke("Start", "succeed now"), permissions=permissions_of(world.name)[:2])
     world.push({"a": "1"})
     run = world.pushed_run()
 
@@ -540,7 +554,7 @@ def test_a_run_goes_on_after_a_kill(cloud_of_its_own, unique, tmp_path):
 
 def test_a_refused_template_names_what_is_refused(world):
     stacks = world.cloud.client("cloudformation")
-    template = world.template([{"Name": "Approve", "Actions": [APPROVE]}], PERMISSIONS)
+    template = world.template([{"Name": "Approve", "Actions": [APPROVE]}], permissions_of(world.name))
     template["Resources"]["Pipeline"]["Properties"]["ExecutionMode"] = "QUEUED"
     stacks.create_stack(
         StackName=world.name, TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"]
