@@ -205,7 +205,7 @@ def test_following_reads_the_training_job_behind_the_flow():
         FakeCodePipeline(frames=frames),
         stepfunctions=SimpleNamespace(describe_execution=lambda executionArn: {"input": FLOW}),
         logs=SimpleNamespace(
-            describe_log_streams=lambda **request: {"logStreams": [{"logStreamName": "gpt-neo-1-1/algo-1"}]},
+            describe_log_streams=lambda **request: {"logStreams": [{"logStreamName": "gpt-neo-1-1-0/algo-1"}]},
             get_log_events=lambda **request: {
                 "events": [] if "nextToken" in request else [{"message": line} for line in lines],
                 "nextForwardToken": "f/1",
@@ -216,7 +216,7 @@ def test_following_reads_the_training_job_behind_the_flow():
     told = list(follow(around, "atelier-training", "run-1", sleep=lambda seconds: None))
 
     learned = [each.progress for each in told if isinstance(each, Learned)]
-    assert [("gpt-neo-1-1", 10, 300, 190.57)] == [
+    assert [("gpt-neo-1-1-0", 10, 300, 190.57)] == [
         (each.job, each.step, each.steps, each.perplexity) for each in learned
     ]
 

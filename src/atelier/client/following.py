@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from atelier.client.pipelines import Action, Execution, Pipelines
-from atelier.client.training import Progress, Watch, job_of
+from atelier.client.training import Progress, Watch, name_of
 
 if TYPE_CHECKING:
     from atelier.client.session import Clients
@@ -106,6 +106,6 @@ class _Follower:
         if ":states:" not in flow or flow in self._finished:
             return None
         if flow not in self._watches:
-            job = job_of(self._clients, flow)
-            self._watches[flow] = Watch(self._clients, job) if job else None
+            name = name_of(self._clients, flow)
+            self._watches[flow] = Watch(self._clients, name) if name else None
         return self._watches[flow]

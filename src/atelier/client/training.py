@@ -40,17 +40,20 @@ class Progress:
 
 @dataclass
 class Watch:
-    """Reads what a training job has written since the last look."""
+    """Reads what a flow's training job has written since the last look.
+
+    The flow may start its job again, under the next number: the newest log counts.
+    """
 
     clients: Clients
-    job: str
+    name: str
     progress: Progress = field(init=False)
     _stream: str | None = None
     _token: str | None = None
 
     def __post_init__(self) -> None:
         """Begin with nothing known."""
-        self.progress = Progress(job=self.job)
+        self.progress = Progress(job=self.name)
 
     def look(self) -> Progress:
         """Read what is new and return how far the job is."""
@@ -60,25 +63,30 @@ class Watch:
 
     def _lines(self) -> list[str]:
         try:
-            self._stream = self._stream or self._find()
-            if self._stream is None:
-                return []
-            token: Any = {"nextToken": self._token} if self._token else {}
-            page = self.clients.logs.get_log_events(
-                logGroupName=LOGS, logStreamName=self._stream, startFromHead=True, **token
-            )
+            lines = self._more()
+            if not lines and (newest := self._newest()) != self._stream:
+                self._stream, self._token = newest, None
+                self.progress = Progress(job=(newest or self.name).partition("/")[0])
+                lines = self._more()
         except ClientError as error:
             if error.response["Error"]["Code"] == "ResourceNotFoundException":
                 return []
             raise
+        return lines
+
+    def _more(self) -> list[str]:
+        if self._stream is None:
+            return []
+        token: Any = {"nextToken": self._token} if self._token else {}
+        page = self.clients.logs.get_log_events(
+            logGroupName=LOGS, logStreamName=self._stream, startFromHead=True, **token
+        )
         self._token = page["nextForwardToken"]
         return [each["message"].rstrip() for each in page["events"]]
 
-    def _find(self) -> str | None:
-        found = self.clients.logs.describe_log_streams(
-            logGroupName=LOGS, logStreamNamePrefix=f"{self.job}/", limit=1
-        )["logStreams"]
-        return found[0]["logStreamName"] if found else None
+    def _newest(self) -> str | None:
+        found = self.clients.logs.describe_log_streams(logGroupName=LOGS, logStreamNamePrefix=f"{self.name}-")
+        return max((each["logStreamName"] for each in found["logStreams"]), default=None)
 
 
 def read(line: str, progress: Progress) -> Progress:
@@ -106,8 +114,8 @@ def _number(text: str) -> float | None:
         return None
 
 
-def job_of(clients: Clients, flow: str) -> str | None:
-    """Return the training job that an execution of the train-and-deploy flow runs, if it is known."""
+def name_of(clients: Clients, flow: str) -> str | None:
+    """Return how the training jobs of an execution of the train-and-deploy flow are named, if it is known."""
     try:
         return load(FlowInput, clients.stepfunctions.describe_execution(executionArn=flow)["input"]).name
     except (ClientError, Invalid):
