@@ -355,6 +355,7 @@ def test_an_update_that_yields_a_new_name_replaces_and_deletes_the_old(cloud, de
     assert [f"{unique}-b"] == [name for name in names if name.startswith(unique)]
 
 
+ACCESS_LOG = '{"status": "$context.status", "at": "$context.resourcePath", "x": "$context.x"}'
 API_SOURCE = """
 import json
 def handler(event, context):
@@ -439,7 +440,7 @@ def an_api(unique, *, permitted=True, timeout=29000, source=API_SOURCE):
                 **{"RestApiId": api, "DeploymentId": {"Ref": "Deployment"}, "StageName": "live"},
                 "AccessLogSetting": {
                     "DestinationArn": {"Fn::GetAtt": ["L", "Arn"]},
-                    "Format": '{"status": "$context.status", "path": "$context.resourcePath", "x": "$context.y"}',
+                    "Format": ACCESS_LOG,
                 },
             },
         },
@@ -493,7 +494,7 @@ def test_an_api_answers_as_its_template_says(cloud, deploy, unique):
     assert (502, "secret" in text) == (status, False)
     lines = cloud.client("logs").filter_log_events(logGroupName=f"access-{unique}")["events"]
     first = json.loads(lines[0]["message"])
-    assert {"status": "200", "path": "/c", "x": "-"} == first
+    assert {"status": "200", "at": "/c", "x": "-"} == first
 
 
 def test_an_api_is_reached_by_its_host_name_too(cloud, deploy, unique):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from atelier.cloud.gateway.hooks import policies, state
@@ -200,18 +200,8 @@ def _needs(
 
 def _call_within_role(original: Callable[..., Any], region: str) -> Callable[..., Any]:
     """Check ``aws-sdk`` calls to ministack's services as the same call over HTTP would be."""
-    detect = use("core.router", "detect_service", "method", "path", "headers", "query_params")
-    action_of = use(
-        "core.iam_actions",
-        "extract_iam_action",
-        *("service", "method", "path", "headers", "body", "query_params"),
-    )
-    resource_of = use(
-        "core.iam_actions",
-        "extract_resource_arn",
-        *("service", "method", "path", "headers", "body", "query_params", "region", "account_id"),
-    )
     refused_as = use(SFN, "_prefix_sdk_error", "service_name", "error_code")
+    needs = _needs_of_request(region)
 
     def call(
         handler: Any,
@@ -224,12 +214,28 @@ def _call_within_role(original: Callable[..., Any], region: str) -> Callable[...
     ) -> Any:
         if role := _role.get():
             raw = body.encode() if isinstance(body, str) else body
-            service = detect(method, path, headers, query)
-            action = action_of(service, method, path, headers, raw, query)
-            target = resource_of(service, method, path, headers, raw, query, region, role.split(":")[4])
-            if action is None or not policies.allows_role(role, action, target, region):
-                prefix = refused_as(_sdk_service.get(), "Exception").partition(".")[0]
-                raise _error(f"{prefix}.{prefix}Exception", denial(role, action or service, target))
+            for action, target in needs(role.split(":")[4], method, path, headers, raw, query):
+                if not action or not policies.allows_role(role, action, target, region):
+                    prefix = refused_as(_sdk_service.get(), "Exception").partition(".")[0]
+                    raise _error(f"{prefix}.{prefix}Exception", denial(role, action or "this", target))
         return original(handler, method, path, headers, body, query, timeout)
 
     return call
+
+
+def _needs_of_request(region: str) -> Callable[..., Iterator[tuple[str | None, str]]]:
+    """Return what tells the actions and resources that a request must be allowed."""
+    form = ("method", "path", "headers", "body", "query_params")
+    detect = use("core.router", "detect_service", "method", "path", "headers", "query_params")
+    action_of = use("core.iam_actions", "extract_iam_action", "service", *form)
+    resource_of = use("core.iam_actions", "extract_resource_arn", "service", *form, "region", "account_id")
+    more_of = use("core.iam_actions", "s3_additional_checks", *form)
+
+    def needs(account: str, *request: Any) -> Iterator[tuple[str | None, str]]:
+        method, path, headers, _, query = request
+        service = detect(method, path, headers, query)
+        yield action_of(service, *request), resource_of(service, *request, region, account)
+        if service == "s3":
+            yield from more_of(*request)
+
+    return needs
