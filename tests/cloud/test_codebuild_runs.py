@@ -179,6 +179,11 @@ def test_a_role_can_be_given_only_by_who_may_pass_it(tmp_path):
 
     with pytest.raises(ServiceError, match=f"iam:PassRole on resource: {ROLE}"):
         project(cloud, "true")
+    cloud.identity.denied.clear()
+    project(cloud, "true")
+    cloud.identity.denied.add("iam:PassRole")
+    with pytest.raises(ServiceError, match="iam:PassRole"):
+        start(cloud, serviceRoleOverride=ROLE)
     cloud.store.close()
 
 

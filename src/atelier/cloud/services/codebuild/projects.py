@@ -116,11 +116,11 @@ def _put(cloud: Cloud, project: Document, *, created: str) -> Record:
 
 def check(project: Mapping[str, Any]) -> None:
     """Raise what is wrong with a project, or what of it the local cloud lacks."""
+    check_parts(project)
     source, artifacts = project["source"]["type"], project["artifacts"]["type"]
     if (source == "CODEPIPELINE") != (artifacts == "CODEPIPELINE"):
         message = "source and artifacts must both be of type CODEPIPELINE, or neither"
         raise ServiceError("InvalidInputException", message)
-    check_parts(project)
 
 
 def check_parts(project: Mapping[str, Any]) -> None:

@@ -41,8 +41,8 @@ def _project_of(cloud: Cloud, build: str) -> str:
     return projects.arn(cloud, build.rpartition(":build/")[2].partition(":")[0])
 
 
-def _pass_role(cloud: Cloud, request: Document) -> None:
-    if role := request.get("serviceRole"):
+def _pass_role(cloud: Cloud, role: str | None) -> None:
+    if role:
         pass_role(cloud, role, "codebuild.amazonaws.com")
 
 
@@ -53,14 +53,14 @@ def _shown(build: Record) -> Document:
 @SERVICE.operation("CreateProject", on=on_project("name"))
 def create_project(cloud: Cloud, request: Document) -> Document:
     """Make a project."""
-    _pass_role(cloud, request)
+    _pass_role(cloud, request.get("serviceRole"))
     return {"project": projects.create(cloud, request)}
 
 
 @SERVICE.operation("UpdateProject", on=on_project("name"))
 def update_project(cloud: Cloud, request: Document) -> Document:
     """Change the members that are given."""
-    _pass_role(cloud, request)
+    _pass_role(cloud, request.get("serviceRole"))
     return {"project": projects.update(cloud, request)}
 
 
@@ -95,6 +95,7 @@ def list_projects(cloud: Cloud, request: Document) -> Document:
 @SERVICE.operation("StartBuild", on=on_project("projectName"))
 def start_build(cloud: Cloud, request: Document) -> Document:
     """Start a build."""
+    _pass_role(cloud, request.get("serviceRoleOverride"))
     return {"build": _shown(builds.start(cloud, request))}
 
 
