@@ -21,14 +21,14 @@ ALLOWED = {
 }
 
 # Where the AWS SDK may be imported; elsewhere a client comes in by argument.
-SDK = ("lambdas/adapters", "lambdas/bootstrap.py", "client", "deploy.py", "cli", "cloud")
+SDK = ("lambdas/adapters", "lambdas/bootstrap", "client", "deploy.py", "cli", "cloud")
 
 # Third-party packages by the parts that may use them; the parts of `lambdas` are stricter than the whole.
 FORBIDDEN = {
     "contract": {"boto3", "botocore", "aws_lambda_powertools", "troposphere", "click", "rich", "pydantic"},
     "lambdas/services": {"boto3", "botocore", "aws_lambda_powertools", "os"},
-    "lambdas/domain.py": {"boto3", "botocore", "aws_lambda_powertools", "os"},
-    "lambdas/ports.py": {"boto3", "botocore", "aws_lambda_powertools", "os"},
+    "lambdas/domain": {"boto3", "botocore", "aws_lambda_powertools", "os"},
+    "lambdas/ports": {"boto3", "botocore", "aws_lambda_powertools", "os"},
     "lambdas/errors.py": {"boto3", "botocore", "aws_lambda_powertools", "os"},
     "lambdas/adapters": {"aws_lambda_powertools"},
     "lambdas/handlers": {"boto3", "botocore"},

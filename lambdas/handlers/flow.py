@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger
 
 from atelier.contract.documents import parse
 from atelier.contract.events import FlowInput, Judgement, reason, training
-from atelier.lambdas import bootstrap
+from atelier.lambdas.bootstrap import training as bootstrap
 from atelier.lambdas.errors import Busy
 from atelier.lambdas.services import candidates, evaluation, registry
 

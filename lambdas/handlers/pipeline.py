@@ -12,7 +12,7 @@ from aws_lambda_powertools import Logger
 
 from atelier.contract.documents import Invalid, load
 from atelier.contract.events import PublishModel, RegisterModel, StartTraining, pipeline_job, withdrawal
-from atelier.lambdas import bootstrap
+from atelier.lambdas.bootstrap import training as bootstrap
 from atelier.lambdas.domain import Step
 from atelier.lambdas.errors import Conflict, ServiceError
 from atelier.lambdas.ports import Reports

@@ -12,7 +12,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.metrics import MetricUnit
 
 from atelier.contract.documents import Invalid
-from atelier.lambdas import bootstrap
+from atelier.lambdas.bootstrap import training as bootstrap
 from atelier.lambdas.errors import Busy, Conflict, Failed, NotFound, TooLarge
 from atelier.lambdas.services import completions
 

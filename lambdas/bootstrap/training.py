@@ -1,14 +1,10 @@
-"""Wiring: settings to adapters to ports, once per cold start, one wiring per family of functions."""
+"""Wiring of the training pipeline's functions and the serving API."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
-
-import boto3
-from botocore.config import Config
 
 from atelier.contract.events import MODEL
 from atelier.contract.settings import (
@@ -26,6 +22,7 @@ from atelier.lambdas.adapters.registry import DynamoRegistry
 from atelier.lambdas.adapters.sagemaker import EndpointPrompts, SageMakerEndpoints
 from atelier.lambdas.adapters.stacks import CloudFormationStacks
 from atelier.lambdas.adapters.storage import DataBucket, S3Artifacts
+from atelier.lambdas.bootstrap import PATIENCE, client
 from atelier.lambdas.ports import (
     Approvals,
     Artifacts,
@@ -37,14 +34,6 @@ from atelier.lambdas.ports import (
     Stacks,
     TrainingData,
 )
-
-PATIENCE = Config(connect_timeout=5, read_timeout=25, retries={"mode": "standard", "total_max_attempts": 2})
-"""For a caller who waits: API Gateway answers 504 after 29 seconds."""
-
-
-def client(service: str, **more: Any) -> Any:
-    """Return a client of an AWS service; which one it speaks to is the environment's business."""
-    return boto3.client(service, **more)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True, kw_only=True)

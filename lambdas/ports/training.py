@@ -1,4 +1,4 @@
-"""What services need of the world around them; adapters and the tests' fakes implement it."""
+"""What the training pipeline and the serving API need of the world; adapters and fakes implement it."""
 
 from __future__ import annotations
 
