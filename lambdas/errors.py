@@ -5,7 +5,10 @@ ServiceError                the text says what and why; a person may read it
 ├── Conflict                it is there, but not in a state that allows this
 ├── Invalid                 what was asked makes no sense
 ├── TooLarge                a request is longer than what is read
+├── Unauthenticated         nobody knows who asks
+├── Refused                 who asks may not do this
 ├── Busy                    not now, later
+│   └── Throttled           asked too often; the same later may succeed
 └── Failed                  something that was waited for has failed
     └── GateRefused         a trained model is not good enough to be shown to anyone
 """
@@ -33,8 +36,20 @@ class TooLarge(ServiceError):
     """A request is longer than what is read."""
 
 
+class Unauthenticated(ServiceError):
+    """Nobody knows who asks."""
+
+
+class Refused(ServiceError):
+    """Who asks may not do this."""
+
+
 class Busy(ServiceError):
     """Not now; the same later may succeed."""
+
+
+class Throttled(Busy):
+    """Asked too often; the same later may succeed."""
 
 
 class Failed(ServiceError):
