@@ -68,6 +68,80 @@ class ServingSettings:
     stable_endpoint: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class EndpointsSettings:
+    """What answers the operations on endpoints: it makes them of these parts.
+
+    An image must be in *registry*, the host of this account's ECR in this region.
+    """
+
+    endpoints_table: str
+    bucket: str
+    endpoint_role_arn: str
+    endpoint_image: str
+    registry: str
+    success_topic_arn: str
+    error_topic_arn: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointWatchSettings:
+    """What follows the states of endpoints."""
+
+    endpoints_table: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferencesSettings:
+    """What answers the operations on inferences."""
+
+    inferences_table: str
+    endpoints_table: str
+    bucket: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsSettings:
+    """What takes the results of asynchronous inferences."""
+
+    inferences_table: str
+    bucket: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconcilerSettings:
+    """What looks after endpoints and inferences that no event has brought to an end."""
+
+    inferences_table: str
+    endpoints_table: str
+    bucket: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessSettings:
+    """What every function of the middleware must know to tell who asks, and whether too often."""
+
+    accounts_table: str
+    rates_table: str
+    user_requests: str
+    """Requests of one user in ten seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthorizerSettings:
+    """What recognises tokens."""
+
+    accounts_table: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentTokenSettings:
+    """What keeps the deployment's token in step with its secret."""
+
+    accounts_table: str
+    secret_arn: str
+
+
 class MissingSettings(Exception):
     """Variables that a function needs are not set."""
 

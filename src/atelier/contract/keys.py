@@ -1,0 +1,16 @@
+"""Where inferences lie in the middleware's bucket, and what the things of an endpoint are called."""
+
+from __future__ import annotations
+
+INFERENCES = "inferences/"
+"""A job's parameters, input and results: `inferences/{id}/...`."""
+
+ASYNC_OUTPUT = "async/output/"
+ASYNC_FAILURES = "async/failures/"
+"""Where SageMaker puts the answers of asynchronous endpoints, under names of its own."""
+
+VARIANT = "prod"
+"""The one variant of every endpoint."""
+
+SERVICES = ("sd", "comfy")
+"""What the names of endpoints begin with: `sd-async-artists`."""

@@ -1,0 +1,39 @@
+"""Tables as template, adapter and test agree on them: the attributes that are keys, and the indexes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """A global secondary index over all attributes; items without its keys are not in it."""
+
+    name: str
+    hash: str
+    range: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table's key and its indexes; every key is a string."""
+
+    hash: str
+    indexes: tuple[Index, ...] = ()
+
+
+ENDPOINTS = Table(
+    hash="id",
+    indexes=(Index(name="kind-startTime-index", hash="kind", range="startTime"),),
+)
+"""Endpoints by their names, and the claims of roles; the index has the endpoints alone."""
+
+INFERENCES = Table(
+    hash="id",
+    indexes=(
+        Index(name="taskType-createTime-index", hash="taskType", range="createTime"),
+        Index(name="userTask-createTime-index", hash="userTask", range="createTime"),
+        Index(name="running-startTime-index", hash="running", range="startTime"),
+    ),
+)
+"""Jobs by their ids; the last index has only those that run."""
