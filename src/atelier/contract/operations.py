@@ -1,8 +1,8 @@
 """The operations of the middleware: one table that functions, templates and the OpenAPI document read.
 
-Clients know an operation by its id. One of its *permissions* is enough. An operation that does not act as a
-user needs a valid token alone; one that is *key_only* answers the deployment's own token in full, and a user's
-token with what that user may see.
+Clients know an operation by its id. One of *permissions* is enough. One that does not act as a user needs a
+valid token alone; one that is *key_only* answers the deployment's own token in full, and a user's token with
+what that user may see.
 """
 
 from __future__ import annotations

@@ -38,3 +38,12 @@ GATEWAY_REFUSALS: Mapping[str, GatewayRefusal] = MappingProxyType(
     }
 )
 """API Gateway's own refusals by their kind: the templates give each ``{"message", "requestId"}``."""
+
+CORS: Mapping[str, str] = MappingProxyType(
+    {
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Allow-Headers": "Authorization,Content-Type,username,x-api-key",
+        "Access-Control-Allow-Methods": "DELETE,GET,OPTIONS,POST,PUT",
+    }
+)
+"""The headers by which a browser lets any page call: whoever calls needs a token, and no cookie is one."""

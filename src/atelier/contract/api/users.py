@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from atelier.contract.api.roles import NAME
@@ -16,7 +16,7 @@ class CreateUserRequest:
     """A user to make, or to change; *initial* makes the first one, with the deployment's own token."""
 
     username: Annotated[str, NAME]
-    password: Annotated[str, Text(max=1024)] | None = None
+    password: Annotated[str, Text(max=1024)] | None = field(default=None, repr=False)
     roles: Annotated[tuple[Annotated[str, NAME], ...], ROLES] | None = None
     initial: bool = False
     creator: Annotated[str, Text(max=200)] | None = None

@@ -1,0 +1,35 @@
+"""The service itself: that it is there, and what it can do."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from atelier.contract import openapi
+from atelier.contract.api.meta import Document
+from atelier.lambdas.handlers.http import Answer, Api, Call
+
+api = Api()
+handle = api.handle
+
+
+@api.operation("RootAPI")
+def root(call: Call) -> Answer:
+    """Say that the API is there."""
+    return Answer(200)
+
+
+@api.operation("Ping")
+def ping(call: Call) -> Answer:
+    """Answer."""
+    return Answer(200, message="pong")
+
+
+@api.operation("GetApiOAS")
+def describe(call: Call) -> Answer:
+    """Describe the API of this deployment."""
+    return Answer(200, _document(call.url))
+
+
+@cache
+def _document(url: str) -> Document:
+    return Document(document=openapi.document(url))
