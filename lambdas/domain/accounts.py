@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-SCOPES = ("train", "checkpoint", "inference", "sagemaker_endpoint", "user", "role")
-GRADES = ("all", "create", "list")
-PERMISSIONS = frozenset(f"{scope}:{grade}" for scope in SCOPES for grade in GRADES)
-EVERYTHING = frozenset(f"{scope}:all" for scope in SCOPES)
+from atelier.contract.api.roles import RESOURCES
+
+EVERYTHING = frozenset(f"{resource}:all" for resource in RESOURCES)
+"""All that can be held; each includes the other permissions of its resource."""
 
 OPERATOR = "IT Operator"
 DEFAULT_ROLES = (OPERATOR, "byoc")
@@ -30,13 +30,16 @@ def lacking(held: Collection[str], wanted: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """A named set of permissions; one that is *leaving* gives nobody anything any more."""
+    """A named set of permissions; one that is *leaving* gives nobody anything any more.
+
+    Every write makes another *version*, so that a write can name what it replaces.
+    """
 
     name: str
     permissions: frozenset[str]
     creator: str
     leaving: bool = False
-    version: int = 0
+    version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,7 @@ class User:
     roles: tuple[str, ...] = ()
     creator: str
     leaving: bool = False
-    version: int = 0
+    version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

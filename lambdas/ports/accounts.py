@@ -19,8 +19,8 @@ class Accounts(Protocol):
         """Return every user, by name."""
         ...
 
-    def save_user(self, user: User, *, was: User | None) -> None:
-        """Put *user* in the place of *was*; Conflict, too, when a role they did not have is not there."""
+    def save_user(self, user: User, *, was: User | None) -> User:
+        """Put *user* in the place of *was* and return it; Conflict, too, when a role to add is not there."""
         ...
 
     def remove_user(self, user: User) -> None:
@@ -31,12 +31,16 @@ class Accounts(Protocol):
         """Return a role as it is now."""
         ...
 
-    def roles(self, names: Collection[str] | None = None) -> Iterable[Role]:
-        """Return every role, or those of *names* that are there, by name."""
+    def roles(self) -> Iterable[Role]:
+        """Return every role, by name."""
         ...
 
-    def save_role(self, role: Role, *, was: Role | None) -> None:
-        """Put *role* in the place of *was*."""
+    def roles_named(self, names: Collection[str]) -> Iterable[Role]:
+        """Return those of at most 100 roles that are there."""
+        ...
+
+    def save_role(self, role: Role, *, was: Role | None) -> Role:
+        """Put *role* in the place of *was* and return it."""
         ...
 
     def remove_role(self, role: Role) -> None:
@@ -76,5 +80,25 @@ class Rates(Protocol):
     """How many requests each user has been granted in a stretch of time."""
 
     def take(self, user: str, window: int, count: int, *, limit: int) -> bool:
-        """Grant *count* more requests in *window*, unless that would be more than *limit* in all."""
+        """Grant *count* more requests, unless *limit* is passed in all since *window*, a time in seconds."""
+        ...
+
+
+class Secret(Protocol):
+    """The deployment's token, as Secrets Manager keeps its versions."""
+
+    def current(self) -> str:
+        """Return the version that is valid."""
+        ...
+
+    def pending(self, version: str) -> str | None:
+        """Return a version by its id, if it has a value."""
+        ...
+
+    def propose(self, version: str, value: str) -> None:
+        """Give the version to come its value."""
+        ...
+
+    def promote(self, version: str) -> None:
+        """Make a version the valid one; once more is fine."""
         ...

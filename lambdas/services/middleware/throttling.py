@@ -1,0 +1,63 @@
+"""Throttling: how often each user may ask.
+
+API Gateway throttles a stage, or holders of its own API keys; our tokens are no such keys, and a pool of keys
+would let users who share one use up each other's. So each function counts, in a table that all of them share:
+a user has so many requests in every stretch of ten seconds. A function takes leave for one request, then for
+two, four, eight ..., so that a busy user costs few writes; never more than allowed is granted, and nobody is
+refused who has made less than half of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from atelier.lambdas.errors import Throttled
+from atelier.lambdas.ports.accounts import Rates
+
+SECONDS = 10
+REMEMBERED = 1000
+"""Users whose leave is kept in memory at most."""
+
+
+@dataclass
+class Leave:
+    """What one function may let pass of one user in one window."""
+
+    window: int
+    taken: int = 0
+    used: int = 0
+    exhausted: bool = False
+
+
+@dataclass
+class Allowance:
+    """Lets *limit* requests of each user pass in every window."""
+
+    rates: Rates
+    limit: int
+    _leaves: dict[str, Leave] = field(default_factory=dict)
+
+    def admit(self, user: str, *, now: float) -> None:
+        """Let one more request pass; raise Throttled when it is one too many."""
+        leave = self._leave(user, int(now // SECONDS) * SECONDS)
+        if leave.used == leave.taken:
+            leave.taken += self._take(user, leave)
+        if leave.used == leave.taken:
+            leave.exhausted = True
+            raise Throttled(f"User {user} asks too often, try again in {SECONDS} seconds")
+        leave.used += 1
+
+    def _leave(self, user: str, window: int) -> Leave:
+        found = self._leaves.get(user)
+        if found is None or found.window != window:
+            if len(self._leaves) >= REMEMBERED:
+                self._leaves.clear()
+            found = self._leaves[user] = Leave(window)
+        return found
+
+    def _take(self, user: str, leave: Leave) -> int:
+        """Take leave for as many as were used so far, else for one; remember that there is no more."""
+        for count in () if leave.exhausted else dict.fromkeys((max(1, leave.used), 1)):
+            if self.rates.take(user, leave.window, count, limit=self.limit):
+                return count
+        return 0
