@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -184,3 +186,12 @@ def _told(status: int) -> dict[str, Any]:
     described["description"] = MEANINGS[status]
     described["properties"]["statusCode"]["enum"] = [status]
     return described
+
+
+def rendered() -> str:
+    """Return the document of an API that nobody has deployed yet, as the file that people read."""
+    return json.dumps(document(), indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(rendered())

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Instance = TypeVar("Instance")
 
@@ -89,7 +89,7 @@ class _Open:
     """Marks the member that holds what its class does not name."""
 
 
-Rest = Annotated[Mapping[str, Any], _Open]
+Rest: TypeAlias = Annotated[Mapping[str, Any], _Open]
 """The type of the one member that holds whatever other members an object has."""
 
 
