@@ -32,13 +32,14 @@ class InvalidRequest(ServiceError):
 
 def body(operation: Operation, event: Mapping[str, Any]) -> Any:
     """Return the body of a request as the operation's dataclass; None when it has none."""
-    if operation.body is None:
+    kind = operation.body
+    if kind is None:
         return None
     sent = text(event, operation.largest_body) or "{}"
     document = parse(sent)
-    if breaches := list(_breaches(operation.body, document, is_short=len(sent) <= SHORT)):
+    if breaches := list(_breaches(kind, document, is_short=len(sent) <= SHORT)):
         raise InvalidRequest(f"[{', '.join(breaches)}]")
-    return build(operation.body, document)
+    return build(kind, document)
 
 
 def query(operation: Operation, event: Mapping[str, Any]) -> dict[str, Any]:

@@ -167,7 +167,7 @@ class Api:
         return self._app.current_event.raw_event
 
     def _reply(self, operation: Operation, answer: Answer) -> Response[str]:
-        if answer.status not in operation.responses:
+        if answer.status not in operation.answers:
             raise ValueError(f"{operation.id} answers {answer.status}, which the table does not name")
         if answer.status == HTTPStatus.NO_CONTENT:
             return Response(answer.status, headers=dict(HEADERS))

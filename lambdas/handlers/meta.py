@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-from atelier.contract import openapi
 from atelier.contract.api.meta import Document
 from atelier.lambdas.handlers.http import Answer, Api, Call
 
@@ -32,4 +31,6 @@ def describe(call: Call) -> Answer:
 
 @cache
 def _document(url: str) -> Document:
+    from atelier.contract import openapi  # knows every body: no other call needs them
+
     return Document(document=openapi.document(url))

@@ -154,9 +154,10 @@ def _schemas() -> dict[str, Any]:
 
 
 def _envelope(operation: Operation, status: int) -> dict[str, Any]:
-    data, is_certain = _data(operation.responses[status])
+    kind = operation.responses[status]
+    data = schema(kind, closed=True) if kind else {}
     if operation.raw:
-        return data or {}
+        return data
     around = {
         "statusCode": {"type": "integer", "enum": [status]},
         "debug": schema(Debug, closed=True),
@@ -166,18 +167,9 @@ def _envelope(operation: Operation, status: int) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": around,
-        "required": [name for name in around if name != "data" or is_certain],
+        "required": [name for name in around if name != "data" or not operation.may_lack_data],
         "additionalProperties": False,
     }
-
-
-def _data(kind: Any) -> tuple[dict[str, Any] | None, bool]:
-    """Return the schema of an answer's data, and whether the data is always there."""
-    if kind is None:
-        return None, False
-    if isinstance(kind, type):
-        return schema(kind, closed=True), True
-    return schema(next(each for each in kind.__args__ if each is not type(None)), closed=True), False
 
 
 def _told(status: int) -> dict[str, Any]:

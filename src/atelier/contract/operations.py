@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from atelier.contract.api import checkpoints, endpoints, inferences, meta, roles, tokens, users
 from atelier.contract.refusals import EVERYWHERE
 from atelier.contract.schema import About, Number, Text
 
@@ -35,7 +35,10 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One operation; *responses* are the data of each success, None where there is a message alone."""
+    """One operation; the body that it *takes* and the data that it *answers* with are named as `roles.Role`.
+
+    They are named so that a function imports the bodies of its own family only.
+    """
 
     id: str
     method: str
@@ -43,17 +46,28 @@ class Operation:
     summary: str
     tag: str
     permissions: tuple[str, ...] = ()
-    body: type[Any] | None = None
+    takes: str | None = None
     query: tuple[Parameter, ...] = ()
-    responses: Mapping[int, Any]
+    answers: Mapping[int, str | None]
     failures: tuple[int, ...] = ()
     acts_as_user: bool = True
     key_only: bool = False
     lifted_by: str | None = None
     """A member of the body that, when true, asks for the deployment's own token instead of a permission."""
+    may_lack_data: bool = False
     raw: bool = False
     """Whether the answer has no envelope."""
     largest_body: int = LARGEST_BODY
+
+    @property
+    def body(self) -> type[Any] | None:
+        """Return the class of the body."""
+        return _class(self.takes)
+
+    @property
+    def responses(self) -> Mapping[int, type[Any] | None]:
+        """Return the class of each success's data, None where there is a message alone."""
+        return {status: _class(name) for status, name in self.answers.items()}
 
     @property
     def family(self) -> str:
@@ -64,9 +78,17 @@ class Operation:
     @property
     def statuses(self) -> tuple[int, ...]:
         """Return every status that this operation can answer."""
-        reads = (400,) if self.body or self.query else ()
+        reads = (400,) if self.takes or self.query else ()
         acts = (401,) if self.acts_as_user else ()
-        return tuple(sorted({*self.responses, *self.failures, *reads, *acts, *EVERYWHERE}))
+        return tuple(sorted({*self.answers, *self.failures, *reads, *acts, *EVERYWHERE}))
+
+
+def _class(name: str | None) -> type[Any] | None:
+    if name is None:
+        return None
+    module, _, title = name.partition(".")
+    found: type[Any] = getattr(import_module(f"atelier.contract.api.{module}"), title)
+    return found
 
 
 NAME = Annotated[str, Text(max=200)]
@@ -84,7 +106,7 @@ _ALL: tuple[Operation, ...] = (
         path="/",
         summary="Say that the API is there",
         tag="Service",
-        responses={200: None},
+        answers={200: None},
         acts_as_user=False,
     ),
     Operation(
@@ -93,7 +115,7 @@ _ALL: tuple[Operation, ...] = (
         path="/ping",
         summary="Answer pong",
         tag="Service",
-        responses={200: None},
+        answers={200: None},
         acts_as_user=False,
     ),
     Operation(
@@ -102,7 +124,7 @@ _ALL: tuple[Operation, ...] = (
         path="/api",
         summary="Describe the API of this deployment",
         tag="Service",
-        responses={200: meta.Document},
+        answers={200: "meta.Document"},
         acts_as_user=False,
         raw=True,
     ),
@@ -114,7 +136,7 @@ _ALL: tuple[Operation, ...] = (
         tag="Roles",
         permissions=("role:all", "role:list"),
         query=(Parameter(name="role", type=NAME),),
-        responses={200: roles.Roles},
+        answers={200: "roles.Roles"},
     ),
     Operation(
         id="CreateRole",
@@ -123,8 +145,8 @@ _ALL: tuple[Operation, ...] = (
         summary="Make a role, or change its permissions",
         tag="Roles",
         permissions=("role:all", "role:create"),
-        body=roles.CreateRoleRequest,
-        responses={201: None},
+        takes="roles.CreateRoleRequest",
+        answers={201: None},
     ),
     Operation(
         id="DeleteRoles",
@@ -133,8 +155,8 @@ _ALL: tuple[Operation, ...] = (
         summary="Delete roles, and take them from their users",
         tag="Roles",
         permissions=("role:all",),
-        body=roles.DeleteRolesRequest,
-        responses={204: meta.Empty},
+        takes="roles.DeleteRolesRequest",
+        answers={204: "meta.Empty"},
     ),
     Operation(
         id="ListUsers",
@@ -144,7 +166,7 @@ _ALL: tuple[Operation, ...] = (
         tag="Users",
         permissions=("user:all", "user:list"),
         query=(USERNAME, Parameter(name="show_password", type=Annotated[str, Text(max=10)])),
-        responses={200: users.Users},
+        answers={200: "users.Users"},
     ),
     Operation(
         id="CreateUser",
@@ -153,9 +175,10 @@ _ALL: tuple[Operation, ...] = (
         summary="Make a user, or change one",
         tag="Users",
         permissions=("user:all",),
-        body=users.CreateUserRequest,
-        responses={201: users.CreatedUser | None},
+        takes="users.CreateUserRequest",
+        answers={201: "users.CreatedUser"},
         lifted_by="initial",
+        may_lack_data=True,
     ),
     Operation(
         id="DeleteUsers",
@@ -164,8 +187,8 @@ _ALL: tuple[Operation, ...] = (
         summary="Delete users",
         tag="Users",
         permissions=("user:all",),
-        body=users.DeleteUsersRequest,
-        responses={204: meta.Empty},
+        takes="users.DeleteUsersRequest",
+        answers={204: "meta.Empty"},
     ),
     Operation(
         id="CreateToken",
@@ -173,8 +196,8 @@ _ALL: tuple[Operation, ...] = (
         path="/users/{username}/tokens",
         summary="Make a token for oneself; for another user with user:all",
         tag="Users",
-        body=tokens.CreateTokenRequest,
-        responses={201: tokens.CreatedToken},
+        takes="tokens.CreateTokenRequest",
+        answers={201: "tokens.CreatedToken"},
         failures=(404,),
     ),
     Operation(
@@ -183,7 +206,7 @@ _ALL: tuple[Operation, ...] = (
         path="/users/{username}/tokens",
         summary="List a user's tokens, without their secrets",
         tag="Users",
-        responses={200: tokens.Tokens},
+        answers={200: "tokens.Tokens"},
         failures=(400, 404),
     ),
     Operation(
@@ -192,7 +215,7 @@ _ALL: tuple[Operation, ...] = (
         path="/users/{username}/tokens/{id}",
         summary="Revoke a token",
         tag="Users",
-        responses={204: meta.Empty},
+        answers={204: "meta.Empty"},
         failures=(400, 404),
     ),
     Operation(
@@ -210,7 +233,7 @@ _ALL: tuple[Operation, ...] = (
             Parameter(name="types", type=NAME, repeated=True),
             Parameter(name="roles", type=NAME, repeated=True),
         ),
-        responses={200: checkpoints.Checkpoints},
+        answers={200: "checkpoints.Checkpoints"},
     ),
     Operation(
         id="CreateCheckpoint",
@@ -219,8 +242,8 @@ _ALL: tuple[Operation, ...] = (
         summary="Begin the upload of a checkpoint, or have it fetched from URLs",
         tag="Checkpoints",
         permissions=("checkpoint:all", "checkpoint:create"),
-        body=checkpoints.CreateCheckpointRequest,
-        responses={201: checkpoints.CreatedCheckpoint, 202: None},
+        takes="checkpoints.CreateCheckpointRequest",
+        answers={201: "checkpoints.CreatedCheckpoint", 202: None},
     ),
     Operation(
         id="UpdateCheckpoint",
@@ -229,8 +252,8 @@ _ALL: tuple[Operation, ...] = (
         summary="End the upload of a checkpoint, or give it another name",
         tag="Checkpoints",
         permissions=("checkpoint:all", "checkpoint:create"),
-        body=checkpoints.UpdateCheckpointRequest,
-        responses={200: checkpoints.UpdatedCheckpoint, 202: None},
+        takes="checkpoints.UpdateCheckpointRequest",
+        answers={200: "checkpoints.UpdatedCheckpoint", 202: None},
         failures=(404,),
         largest_body=1024 * 1024,
     ),
@@ -241,8 +264,8 @@ _ALL: tuple[Operation, ...] = (
         summary="Delete checkpoints and their files",
         tag="Checkpoints",
         permissions=("checkpoint:all",),
-        body=checkpoints.DeleteCheckpointsRequest,
-        responses={204: meta.Empty},
+        takes="checkpoints.DeleteCheckpointsRequest",
+        answers={204: "meta.Empty"},
     ),
     Operation(
         id="ListEndpoints",
@@ -252,7 +275,7 @@ _ALL: tuple[Operation, ...] = (
         tag="Endpoints",
         permissions=("sagemaker_endpoint:all", "sagemaker_endpoint:list"),
         query=(LIMIT, START, USERNAME, Parameter(name="endpointDeploymentJobId", type=NAME)),
-        responses={200: endpoints.Endpoints},
+        answers={200: "endpoints.Endpoints"},
     ),
     Operation(
         id="CreateEndpoint",
@@ -261,8 +284,8 @@ _ALL: tuple[Operation, ...] = (
         summary="Make an endpoint",
         tag="Endpoints",
         permissions=("sagemaker_endpoint:all", "sagemaker_endpoint:create"),
-        body=endpoints.CreateEndpointRequest,
-        responses={202: endpoints.Endpoint},
+        takes="endpoints.CreateEndpointRequest",
+        answers={202: "endpoints.Endpoint"},
         failures=(404,),
     ),
     Operation(
@@ -272,8 +295,8 @@ _ALL: tuple[Operation, ...] = (
         summary="Delete endpoints",
         tag="Endpoints",
         permissions=("sagemaker_endpoint:all",),
-        body=endpoints.DeleteEndpointsRequest,
-        responses={204: meta.Empty},
+        takes="endpoints.DeleteEndpointsRequest",
+        answers={204: "meta.Empty"},
     ),
     Operation(
         id="ListInferences",
@@ -282,7 +305,7 @@ _ALL: tuple[Operation, ...] = (
         summary="List jobs, the newest first",
         tag="Inferences",
         query=(Parameter(name="type", type=NAME, default="txt2img"), LIMIT, START, USERNAME),
-        responses={200: inferences.Inferences},
+        answers={200: "inferences.Inferences"},
         key_only=True,
     ),
     Operation(
@@ -292,11 +315,11 @@ _ALL: tuple[Operation, ...] = (
         summary="Make a job; with its parameters in the request it starts at once",
         tag="Inferences",
         permissions=("inference:all", "inference:create"),
-        body=inferences.CreateInferenceJobRequest,
-        responses={
-            200: inferences.InferenceDetail,
-            201: inferences.CreatedInference,
-            202: inferences.StartedInference,
+        takes="inferences.CreateInferenceJobRequest",
+        answers={
+            200: "inferences.InferenceDetail",
+            201: "inferences.CreatedInference",
+            202: "inferences.StartedInference",
         },
         largest_body=5 * 1024 * 1024,
     ),
@@ -307,7 +330,7 @@ _ALL: tuple[Operation, ...] = (
         summary="Start a job whose parameters were put in place",
         tag="Inferences",
         permissions=("inference:all",),
-        responses={200: inferences.InferenceDetail, 202: inferences.StartedInference},
+        answers={200: "inferences.InferenceDetail", 202: "inferences.StartedInference"},
         failures=(400,),
     ),
     Operation(
@@ -316,7 +339,7 @@ _ALL: tuple[Operation, ...] = (
         path="/inferences/{id}",
         summary="Show a job and where its results are",
         tag="Inferences",
-        responses={200: inferences.InferenceDetail},
+        answers={200: "inferences.InferenceDetail"},
         failures=(400, 404),
         key_only=True,
     ),
@@ -327,8 +350,8 @@ _ALL: tuple[Operation, ...] = (
         summary="Delete jobs and their files",
         tag="Inferences",
         permissions=("inference:all",),
-        body=inferences.DeleteInferenceJobsRequest,
-        responses={204: meta.Empty},
+        takes="inferences.DeleteInferenceJobsRequest",
+        answers={204: "meta.Empty"},
     ),
     Operation(
         id="CancelInferenceJob",
@@ -337,7 +360,7 @@ _ALL: tuple[Operation, ...] = (
         summary="Cancel a job that has not finished",
         tag="Inferences",
         permissions=("inference:all", "inference:create"),
-        responses={200: inferences.CancelledInference},
+        answers={200: "inferences.CancelledInference"},
         failures=(400, 404),
     ),
 )

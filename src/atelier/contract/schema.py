@@ -7,82 +7,75 @@ makes an object open: it holds whatever members the class does not name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 Instance = TypeVar("Instance")
 
 KINDS: Mapping[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Text:
+class Constraint:
+    """What JSON Schema says of a value, by keyword; plain classes, since every cold start makes them."""
+
+    def __init__(self, **keywords: Any) -> None:
+        self.keywords = {name: each for name, each in keywords.items() if each is not None}
+
+
+class Text(Constraint):
     """What a string may be."""
 
-    min: int | None = None
-    max: int | None = None
-    pattern: str | None = None
-    format: str | None = None
-
-    def keywords(self) -> dict[str, Any]:
-        """Return these constraints as JSON Schema says them."""
-        return {
-            "minLength": self.min,
-            "maxLength": self.max,
-            "pattern": self.pattern,
-            "format": self.format,
-        }
+    def __init__(
+        self,
+        *,
+        min: int | None = None,
+        max: int | None = None,
+        pattern: str | None = None,
+        format: str | None = None,
+    ) -> None:
+        super().__init__(minLength=min, maxLength=max, pattern=pattern, format=format)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Number:
+class Number(Constraint):
     """What a number may be; *whole* takes 2.0 for 2, where the type is number, and refuses 2.5."""
 
-    min: int | None = None
-    max: int | None = None
-    whole: bool = False
-
-    def keywords(self) -> dict[str, Any]:
-        """Return these constraints as JSON Schema says them."""
-        return {"minimum": self.min, "maximum": self.max, "multipleOf": 1 if self.whole else None}
+    def __init__(self, *, min: int | None = None, max: int | None = None, whole: bool = False) -> None:
+        super().__init__(minimum=min, maximum=max, multipleOf=1 if whole else None)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Items:
+class Items(Constraint):
     """How many items an array may have."""
 
-    min: int | None = None
-    max: int | None = None
-
-    def keywords(self) -> dict[str, Any]:
-        """Return these constraints as JSON Schema says them."""
-        return {"minItems": self.min, "maxItems": self.max}
+    def __init__(self, *, min: int | None = None, max: int | None = None) -> None:
+        super().__init__(minItems=min, maxItems=max)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Members:
+class Members(Constraint):
     """How many members a free-form object may have."""
 
-    min: int | None = None
-    max: int | None = None
-
-    def keywords(self) -> dict[str, Any]:
-        """Return these constraints as JSON Schema says them."""
-        return {"minProperties": self.min, "maxProperties": self.max}
+    def __init__(self, *, min: int | None = None, max: int | None = None) -> None:
+        super().__init__(minProperties=min, maxProperties=max)
 
 
-@dataclass(frozen=True)
-class About:
+class About(Constraint):
     """What a member means, for who reads the API's document."""
 
-    text: str
-
-    def keywords(self) -> dict[str, Any]:
-        """Return the description."""
-        return {"description": self.text}
+    def __init__(self, text: str) -> None:
+        super().__init__(description=text)
 
 
 class _Open:
@@ -112,8 +105,10 @@ def schema_of(hint: Any, *, closed: bool = False) -> dict[str, Any]:
     """Return the JSON Schema of any annotation that a member may have."""
     if get_origin(hint) is Annotated:
         kind, *constraints = get_args(hint)
-        said = {key: value for each in constraints for key, value in _keywords(each)}
-        return {**schema_of(kind, closed=closed), **said}
+        document = schema_of(kind, closed=closed)
+        for each in constraints:
+            document |= each.keywords if isinstance(each, Constraint) else {}
+        return document
     if isinstance(hint, type) and is_dataclass(hint):
         return schema(hint, closed=closed)
     return _plain(hint, closed)
@@ -147,8 +142,7 @@ def dump(instance: Any) -> Any:
     return document
 
 
-@dataclass(frozen=True)
-class _Member:
+class _Member(NamedTuple):
     """A member of a body: its annotation without what only says that it may be left out."""
 
     hint: Any
@@ -190,11 +184,6 @@ def _has(members: Mapping[str, _Member], name: str) -> bool:
 def _property(member: _Member, closed: bool) -> dict[str, Any]:
     nullable = {"nullable": True} if member.is_nullable else {}
     return {**schema_of(member.hint, closed=closed), **nullable}
-
-
-def _keywords(constraint: Any) -> Iterator[tuple[str, Any]]:
-    found = constraint.keywords() if hasattr(constraint, "keywords") else {}
-    return ((key, value) for key, value in found.items() if value is not None)
 
 
 def _plain(hint: Any, closed: bool) -> dict[str, Any]:
