@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atelier.cloud.context import Caller, Cloud, Container, Credentials
+from atelier.cloud.context import Caller, Cloud, Container, Credentials, Sample
 from atelier.cloud.store import Store
 
 
@@ -41,6 +42,38 @@ class FakeEvents:
         self.published.append(
             {"source": source, "detail-type": detail_type, "detail": dict(detail), "resources": resources}
         )
+
+
+@dataclass
+class FakeMetrics:
+    """Keeps samples by metric, and alarms by name."""
+
+    told: dict[tuple[str, str, frozenset[tuple[str, str]]], list[Sample]] = field(default_factory=dict)
+    kept: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def put(self, namespace: str, name: str, value: float, dimensions: Mapping[str, str]) -> None:
+        self.tell(namespace, name, value, dimensions, time.time())
+
+    def tell(self, namespace: str, name: str, value: float, dimensions: Mapping[str, str], at: float) -> None:
+        sample = Sample(time=at, count=1, total=value, minimum=value, maximum=value, unit="None")
+        self.told.setdefault((namespace, name, frozenset(dimensions.items())), []).append(sample)
+
+    def samples(self, namespace: str, name: str, dimensions: Mapping[str, str], since: float) -> list[Sample]:
+        found = self.told.get((namespace, name, frozenset(dimensions.items())), [])
+        return [each for each in list(found) if each.time >= since]
+
+    def alarms(self) -> list[Mapping[str, Any]]:
+        return [dict(each) for each in self.kept.values()]
+
+    def put_alarm(self, alarm: Mapping[str, Any]) -> None:
+        state = self.kept.get(alarm["AlarmName"], {}).get("StateValue", "INSUFFICIENT_DATA")
+        self.kept[alarm["AlarmName"]] = {**alarm, "StateValue": state}
+
+    def delete_alarm(self, name: str) -> None:
+        self.kept.pop(name, None)
+
+    def move_alarm(self, name: str, state: str, reason: str) -> None:
+        self.kept[name] |= {"StateValue": state, "StateReason": reason}
 
 
 @dataclass
@@ -85,6 +118,7 @@ def fake_cloud(home: Path, **parts: Any) -> Cloud:
             "store": Store(home / "atelier.sqlite"),
             "identity": FakeIdentity(),
             "events": FakeEvents(),
+            "metrics": FakeMetrics(),
             "engine": FakeEngine(),
             **parts,
         }

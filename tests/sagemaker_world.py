@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fakes import FakeEvents, FakeIdentity
+from fakes import FakeEvents, FakeIdentity, FakeMetrics
 
 from atelier.cloud.context import Cloud, Container, Credentials, Refused
 from atelier.cloud.services.sagemaker.plugin import PLUGIN
@@ -189,6 +189,7 @@ class World:
             store=Store(home / "atelier.sqlite"),
             identity=identity,
             events=FakeEvents(),
+            metrics=FakeMetrics(),
             engine=self.engine,
             **{"ecr": FakeEcr(), **parts},
         )
@@ -261,7 +262,15 @@ class World:
             time.sleep(0.03)
         return seen
 
-    def config(self, name: str, image: str, *, data: str | None = None, **variant: Any) -> str:
+    def config(
+        self,
+        name: str,
+        image: str,
+        *,
+        data: str | None = None,
+        asynchronous: dict[str, Any] | None = None,
+        **variant: Any,
+    ) -> str:
         """Make a model and an endpoint configuration, both called *name*."""
         container = {"Image": image, **({"ModelDataUrl": data} if data else {})}
         self.call("CreateModel", ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
@@ -269,7 +278,8 @@ class World:
             "VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1,
             "InstanceType": "ml.m5.large", **variant,
         }  # fmt: skip
-        self.call("CreateEndpointConfig", EndpointConfigName=name, ProductionVariants=[whole])
+        more = {"AsyncInferenceConfig": asynchronous} if asynchronous else {}
+        self.call("CreateEndpointConfig", EndpointConfigName=name, ProductionVariants=[whole], **more)
         return name
 
     def endpoint(self, name: str, config: str) -> dict[str, Any]:

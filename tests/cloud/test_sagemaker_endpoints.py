@@ -340,7 +340,7 @@ def test_an_invocation_that_takes_too_long_is_a_model_error(world):
         ({"endpoint": "x", "body": bytes(6 * 1024 * 1024 + 1)}, 413, "ValidationError", "at most 6291456"),
         (
             {"endpoint": "x", "path": "/endpoints/x/async-invocations"},
-            *(400, "ValidationError", "InvokeEndpointAsync is not part of the local cloud"),
+            *(400, "ValidationError", "InvokeEndpointAsync with its payload in the body"),
         ),
         (
             {"endpoint": "x", "path": "/endpoints/x/invocations-response-stream"},
@@ -404,7 +404,7 @@ def test_nothing_is_made_twice(world, operation):
 @pytest.mark.parametrize(
     ("more", "named"),
     [
-        ({"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/o"}}}, "AsyncInferenceConfig"),
+        ({"VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}}, "VpcConfig"),
         ({"KmsKeyId": "key"}, "CreateEndpointConfig.KmsKeyId"),
         (
             {"DataCaptureConfig": {
@@ -425,9 +425,68 @@ def test_what_an_endpoint_cannot_be_here_is_refused_by_name(world, more, named):
         world.call("CreateEndpointConfig", EndpointConfigName="other", ProductionVariants=[variant], **more)
 
 
-def test_a_variant_of_two_instances_is_refused_by_name(world):
-    with pytest.raises(Refused, match="InitialInstanceCount=2"):
-        world.config("two", world.image("echo", echo("v1")), InitialInstanceCount=2)
+def test_a_variant_of_two_instances_is_two_containers_that_share_the_load(world):
+    described = serve(world, "two", InitialInstanceCount=2)
+
+    with ThreadPoolExecutor(2) as pool:
+        busy = pool.submit(ask, world, "two", b"sleep1")
+        time.sleep(0.2)
+        world.until(lambda: ask(world, "two", b"pid")[2], bool)
+        pids = {ask(world, "two", b"pid")[2] for _ in range(4)}
+        busy.result()
+
+    variant = described["ProductionVariants"][0]
+    assert (2, 2) == (variant["CurrentInstanceCount"], variant["DesiredInstanceCount"])
+    assert 2 == len(world.engine.started)
+    assert 1 == len(pids)  # the other one was busy
+
+
+def capacity(world, name, count):
+    change = {"VariantName": "AllTraffic", "DesiredInstanceCount": count}
+    world.call("UpdateEndpointWeightsAndCapacities", EndpointName=name, DesiredWeightsAndCapacities=[change])
+    described = world.settled(name)
+    return described["ProductionVariants"][0]["CurrentInstanceCount"]
+
+
+def test_an_endpoint_is_scaled_out_and_in_without_a_failed_request(world):
+    data = world.put("model.tar.gz", packed({"name": b"gpt"}))
+    serve(world, "elastic", data=data)
+
+    with load(world, "elastic") as answers:
+        assert 3 == capacity(world, "elastic", 3)
+        assert 1 == capacity(world, "elastic", 1)
+
+    assert {(200, b"v1gpt:hello")} == set(answers)
+    assert 1 == sum(each.wait(0) is None for each in world.engine.started)
+
+
+def test_an_endpoint_keeps_its_capacity_when_more_cannot_start(world):
+    image = world.image("twin", echo("v1"))
+    world.endpoint("capped", world.config("capped", image))
+    world.engine.scripts = dict.fromkeys(world.engine.scripts, "raise SystemExit('no room')")
+
+    assert 1 == capacity(world, "capped", 2)
+
+    described = world.settled("capped")
+    assert "no room" in described["FailureReason"]
+    assert 1 == described["ProductionVariants"][0]["DesiredInstanceCount"]
+
+
+def test_an_endpoint_that_answers_at_once_cannot_have_no_instance(world):
+    serve(world, "real-time")
+
+    with pytest.raises(ServiceError, match="only an asynchronous endpoint can have none"):
+        capacity(world, "real-time", 0)
+
+
+def test_an_endpoint_comes_back_with_all_its_instances(world):
+    serve(world, "broad")
+    capacity(world, "broad", 2)
+    PLUGIN.service.stop(world.cloud)
+
+    PLUGIN.service.start(world.cloud)
+
+    assert 2 == world.settled("broad")["ProductionVariants"][0]["CurrentInstanceCount"]
 
 
 def test_a_serverless_variant_is_refused_by_name(world):

@@ -76,6 +76,46 @@ class Events(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What CloudWatch was told at one moment (seconds since the epoch): how many values, and which."""
+
+    time: float
+    count: float
+    total: float
+    minimum: float
+    maximum: float
+    unit: str
+
+
+class Metrics(Protocol):
+    """CloudWatch, as services feed it without a role, and act on its alarms (in DescribeAlarms' words)."""
+
+    def put(self, namespace: str, name: str, value: float, dimensions: Mapping[str, str]) -> None:
+        """Tell CloudWatch one value of now."""
+        ...
+
+    def samples(self, namespace: str, name: str, dimensions: Mapping[str, str], since: float) -> list[Sample]:
+        """Return what was told of exactly this metric, from *since* on (seconds since the epoch)."""
+        ...
+
+    def alarms(self) -> list[Mapping[str, Any]]:
+        """Return the metric alarms."""
+        ...
+
+    def put_alarm(self, alarm: Mapping[str, Any]) -> None:
+        """Make or change an alarm; one that exists keeps its state."""
+        ...
+
+    def delete_alarm(self, name: str) -> None:
+        """Forget an alarm."""
+        ...
+
+    def move_alarm(self, name: str, state: str, reason: str) -> None:
+        """Bring an alarm to another state (``OK``, ``ALARM``, ``INSUFFICIENT_DATA``); topics hear of it."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
 class Container:
     """One container to start: what SageMaker calls ``docker run image train``."""
 
@@ -134,6 +174,7 @@ class Cloud:
     store: Store
     identity: Identity
     events: Events
+    metrics: Metrics
     engine: Engine
 
     def arn(self, service: str, resource: str) -> str:

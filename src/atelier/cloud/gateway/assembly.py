@@ -18,6 +18,7 @@ from atelier.cloud.gateway.hooks import (
     bus,
     journal,
     logs,
+    metrics,
     policies,
     rules,
     server,
@@ -25,8 +26,10 @@ from atelier.cloud.gateway.hooks import (
     workflows,
 )
 from atelier.cloud.gateway.hooks.functions import Functions
+from atelier.cloud.gateway.hooks.objects import install as objects
 from atelier.cloud.gateway.hooks.templates import install as templates
 from atelier.cloud.gateway.identity import GatewayIdentity
+from atelier.cloud.gateway.metrics import GatewayMetrics
 from atelier.cloud.gateway.persistence import Saver
 from atelier.cloud.gateway.plugins import PLUGINS
 from atelier.cloud.gateway.settings import ACCOUNT, REGION, Home
@@ -48,6 +51,7 @@ class Gateway:
             store=store,
             identity=self.identity,
             events=GatewayEvents(ACCOUNT, REGION),
+            metrics=GatewayMetrics(ACCOUNT, REGION),
             engine=engine,
         )
         self.saver = Saver()
@@ -60,6 +64,7 @@ class Gateway:
         policies.install()
         self.functions.install()
         bus.install()
+        metrics.install()
         stacks.install(plugging.provisioners(PLUGINS, self.cloud, self.identity))
         templates.install({each.type: each.properties for plugin in PLUGINS for each in plugin.resources})
         workflows.install(
@@ -67,6 +72,7 @@ class Gateway:
             plugging.integrations(PLUGINS, self.cloud, self.identity),
             plugging.sdk_calls(PLUGINS, self.cloud, self.identity),
         )
+        objects.install(home.state / "uploads")
         logs.install()
         journal.install()
         apis.install(REGION, ACCOUNT)

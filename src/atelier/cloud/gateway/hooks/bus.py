@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from atelier.cloud.gateway.hooks import state
@@ -16,6 +17,14 @@ def install() -> None:
     use("core.responses", "request_scope", "account_id", "region")
 
 
+def scope(account: str, region: str) -> AbstractContextManager[None]:
+    """Return a context in which ministack's stores are those of an account and a region."""
+    entered: AbstractContextManager[None] = use("core.responses", "request_scope", checked=False)(
+        account, region
+    )
+    return entered
+
+
 def publish(
     account: str, region: str, source: str, detail_type: str, detail: Mapping[str, Any], on: list[str]
 ) -> None:
@@ -26,6 +35,6 @@ def publish(
         "Detail": json.dumps(detail, default=str),
         "Resources": on,
     }
-    with use("core.responses", "request_scope", checked=False)(account, region):
+    with scope(account, region):
         state.changed("eventbridge")
         use("services.eventbridge", "_put_events", checked=False)({"Entries": [entry]}, allow_aws_source=True)

@@ -66,6 +66,7 @@ class Access:
         self._session = session
         self._credentials: Credentials | None = None
         self._since = 0.0
+        self._clients: dict[str, tuple[Credentials, Any]] = {}
 
     def credentials(self) -> Credentials:
         """Return fresh credentials of the role, or raise RoleError."""
@@ -79,6 +80,15 @@ class Access:
         """Lend a boto3 client that acts as the role."""
         with closing(self._cloud.client(service, self.credentials())) as client:
             yield client
+
+    def shared(self, service: str) -> Any:
+        """Return a client that acts as the role and serves all threads until its credentials age."""
+        credentials = self.credentials()
+        used, client = self._clients.get(service, (None, None))
+        if used is not credentials:
+            client = self._cloud.client(service, credentials)
+            self._clients[service] = (credentials, client)
+        return client
 
     def log(self, group: str, stream: str) -> Log:
         """Open a log stream, written as the role."""

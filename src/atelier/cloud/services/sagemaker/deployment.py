@@ -7,7 +7,7 @@ import secrets
 from typing import Any
 
 from atelier.cloud.context import Cloud, Refused
-from atelier.cloud.services.sagemaker import live
+from atelier.cloud.services.sagemaker import backlogs, live
 from atelier.cloud.services.sagemaker.access import Access, RoleError
 from atelier.cloud.services.sagemaker.fleet import Fleet, Unhealthy, home, remove
 from atelier.cloud.services.sagemaker.images import ImageError, resolve
@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 
 def plan(cloud: Cloud, config_name: str) -> dict[str, Any]:
     """Return the deployment that a configuration means now: later changes of its model do not touch it."""
-    variant = find_config(cloud, config_name)["ProductionVariants"][0]
+    config = find_config(cloud, config_name)
+    variant = config["ProductionVariants"][0]
     model = find_model(cloud, variant["ModelName"])
     container = model["PrimaryContainer"]
     deployment = {
@@ -37,6 +38,7 @@ def plan(cloud: Cloud, config_name: str) -> dict[str, Any]:
         "EndpointConfigName": config_name,
         "VariantName": variant["VariantName"],
         "Weight": variant["InitialVariantWeight"],
+        "InstanceCount": variant["InitialInstanceCount"],
         "ExecutionRoleArn": model["ExecutionRoleArn"],
         "Image": {"SpecifiedImage": container["Image"]},
         "ModelDataUrl": container.get("ModelDataUrl"),
@@ -44,6 +46,8 @@ def plan(cloud: Cloud, config_name: str) -> dict[str, Any]:
     }
     if timeout := variant.get("ContainerStartupHealthCheckTimeoutInSeconds"):
         deployment["StartupTimeout"] = timeout
+    if asynchronous := config.get("AsyncInferenceConfig"):
+        deployment["AsyncInferenceConfig"] = asynchronous
     return deployment
 
 
@@ -63,7 +67,7 @@ def update(cloud: Cloud, name: str, deployment: dict[str, Any]) -> None:
     if isinstance(fleet, Fleet):
         _serve(cloud, name, fleet, deployment)
         if old is not None:
-            old.close()
+            old.close(drain=old.patience())
     else:
         change(cloud, name, EndpointStatus="RollingBack", FailureReason=fleet)
         change(cloud, name, EndpointStatus="InService" if old is not None else "Failed", pending=None)
@@ -82,6 +86,7 @@ def restore(cloud: Cloud, name: str, deployment: dict[str, Any]) -> None:
 def delete(cloud: Cloud, name: str) -> None:
     """Drain and forget an endpoint."""
     fleet = live.of(cloud).fleets.pop(name, None)
+    backlogs.drop(cloud, name)
     if fleet is not None:
         fleet.close()
     remove(home(cloud, name))

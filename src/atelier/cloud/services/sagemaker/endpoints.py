@@ -82,11 +82,13 @@ def describe(cloud: Cloud, request: Document) -> Document:
     record = find(cloud, request["EndpointName"])
     current, pending = record.pop("deployment", None), record.pop("pending", None)
     if current is not None:
-        record["ProductionVariants"] = [_variant(current)]
+        fleet = live.of(cloud).fleets.get(request["EndpointName"])
+        record["ProductionVariants"] = [_variant(current, 0 if fleet is None else fleet.size())]
+        record["AsyncInferenceConfig"] = current.get("AsyncInferenceConfig")
     if pending is not None and record["EndpointStatus"] == "Updating":
         record["PendingDeploymentSummary"] = {
             "EndpointConfigName": pending["EndpointConfigName"],
-            "ProductionVariants": [_variant(pending)],
+            "ProductionVariants": [_variant(pending, 0)],
             "StartTime": pending["Started"],
         }
     return record
@@ -115,13 +117,13 @@ def _settled(cloud: Cloud, name: str) -> Record:
     return record
 
 
-def _variant(plan: dict[str, Any]) -> dict[str, Any]:
+def _variant(plan: dict[str, Any], instances: int) -> dict[str, Any]:
     weight = plan["Weight"]
     return {
         "VariantName": plan["VariantName"],
         "DeployedImages": [plan["Image"]],
         "CurrentWeight": weight,
         "DesiredWeight": weight,
-        "CurrentInstanceCount": 1,
-        "DesiredInstanceCount": 1,
+        "CurrentInstanceCount": instances,
+        "DesiredInstanceCount": plan.get("InstanceCount", 1),
     }

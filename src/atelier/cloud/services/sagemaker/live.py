@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from atelier.cloud.context import Cloud
 from atelier.cloud.services.sagemaker.settings import Settings, load
 
 if TYPE_CHECKING:
+    from atelier.cloud.services.sagemaker.backlogs import Backlog
     from atelier.cloud.services.sagemaker.fleet import Fleet
     from atelier.cloud.services.sagemaker.run import Run
 
@@ -27,6 +29,9 @@ class Live:
     runs: dict[str, Run] = field(default_factory=dict)
     fleets: dict[str, Fleet] = field(default_factory=dict)
     opening: dict[str, Fleet] = field(default_factory=dict)
+    backlogs: dict[str, Backlog] = field(default_factory=dict)
+    invocations: Counter[str] = field(default_factory=Counter)
+    """How often each endpoint was invoked since that was last reported."""
     threads: list[threading.Thread] = field(default_factory=list)
     ending: threading.Event = field(default_factory=threading.Event)
     callers: ThreadPoolExecutor = field(

@@ -82,17 +82,20 @@ def delete_model(cloud: Cloud, request: Document) -> None:
 @SERVICE.operation("CreateEndpointConfig", on=on(CONFIG, "EndpointConfigName"))
 def create_config(cloud: Cloud, request: Document) -> Document:
     """Say which model an endpoint serves, and on what."""
-    only("CreateEndpointConfig", request, "EndpointConfigName", "ProductionVariants", "Tags")
+    members = ("EndpointConfigName", "ProductionVariants", "AsyncInferenceConfig", "Tags")
+    only("CreateEndpointConfig", request, *members)
     if len(request["ProductionVariants"]) > 1:
         exactly("CreateEndpointConfig.ProductionVariants (number)", len(request["ProductionVariants"]), 1)
     variant = {"InitialVariantWeight": 1.0, **request["ProductionVariants"][0]}
     _check_variant(cloud, variant)
+    _check_async(request.get("AsyncInferenceConfig"))
     name = request["EndpointConfigName"]
     config_arn = arn(cloud, CONFIG, name)
     record = {
         "EndpointConfigName": name,
         "EndpointConfigArn": config_arn,
         "ProductionVariants": [variant],
+        "AsyncInferenceConfig": request.get("AsyncInferenceConfig"),
         "CreationTime": now(),
     }
     with configs(cloud).lock:
@@ -163,5 +166,20 @@ def _check_variant(cloud: Cloud, variant: Document) -> None:
     for name in ("ModelName", "InstanceType", "InitialInstanceCount"):
         if name not in variant:
             raise invalid(f"{where}.{name} is required")
-    exactly(f"{where}.InitialInstanceCount", variant["InitialInstanceCount"], 1)
     find_model(cloud, variant["ModelName"])
+
+
+def _check_async(config: Document | None) -> None:
+    where = "AsyncInferenceConfig"
+    if config is None:
+        return
+    output = config["OutputConfig"]
+    only(where, config, "ClientConfig", "OutputConfig")
+    only(f"{where}.OutputConfig", output, "S3OutputPath", "S3FailurePath", "NotificationConfig")
+    notices = output.get("NotificationConfig", {})
+    only(f"{where}.OutputConfig.NotificationConfig", notices, "SuccessTopic", "ErrorTopic")
+    if "S3OutputPath" not in output:
+        raise invalid(f"{where}.OutputConfig.S3OutputPath is required")
+    for path in (output["S3OutputPath"], output.get("S3FailurePath")):
+        if path is not None:
+            location(path)

@@ -9,7 +9,17 @@ from typing import Any
 
 from atelier.cloud.context import Cloud
 from atelier.cloud.services.plugin import Plugin
-from atelier.cloud.services.sagemaker import deployment, live, models, runtime, tags, training
+from atelier.cloud.services.sagemaker import (
+    backlogs,
+    deployment,
+    live,
+    models,
+    runtime,
+    scaling,
+    tags,
+    telemetry,
+    training,
+)
 from atelier.cloud.services.sagemaker import endpoints as endpoints_api
 from atelier.cloud.services.sagemaker.integrations import INTEGRATIONS
 from atelier.cloud.services.sagemaker.journal import Journal
@@ -18,7 +28,7 @@ from atelier.cloud.services.sagemaker.service import SERVICE, endpoints, jobs
 
 STOPPED = "InternalServerError: the local cloud was stopped while"
 
-API = (training, models, endpoints_api, tags)
+API = (training, models, endpoints_api, scaling, tags)
 """The modules whose import registers their operations."""
 
 logger = logging.getLogger(__name__)
@@ -31,6 +41,8 @@ def start(cloud: Cloud) -> None:
             Journal(cloud, name).end("Failed", "Failed", f"{STOPPED} the job was running")
     for name, record in endpoints(cloud).items():
         _take_up(cloud, name, record["EndpointStatus"], record.get("deployment"))
+    backlogs.take_up(cloud)
+    live.of(cloud).keep(cloud.spawn(telemetry.report, cloud, live.of(cloud)))
 
 
 def stop(cloud: Cloud) -> None:
@@ -39,6 +51,8 @@ def stop(cloud: Cloud) -> None:
     if state is None:
         return
     state.ending.set()
+    for backlog in list(state.backlogs.values()):
+        backlog.close()
     for run in list(state.runs.values()):
         run.abort(f"{STOPPED} the job was running")
     for fleet in list(state.opening.values()):
@@ -63,7 +77,7 @@ def _take_up(cloud: Cloud, name: str, status: str, serving: dict[str, Any] | Non
         deployment.change(cloud, name, EndpointStatus="Failed", FailureReason=reason, pending=None)
     elif serving is not None:
         values: dict[str, str] = {}
-        if status in ("Updating", "RollingBack"):
+        if (endpoints(cloud).get(name) or {}).get("pending") is not None:
             values["FailureReason"] = f"{STOPPED} the endpoint was being updated"
         deployment.change(cloud, name, EndpointStatus="SystemUpdating", pending=None, **values)
         live.of(cloud).keep(cloud.spawn(deployment.restore, cloud, name, serving))

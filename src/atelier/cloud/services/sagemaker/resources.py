@@ -21,7 +21,7 @@ POLL = 0.2
 NAME_LIMIT = 63
 TRANSIENT = frozenset({"Creating", "Updating", "RollingBack", "SystemUpdating", "Deleting"})
 MODEL_PROPERTIES = frozenset({"ModelName", "PrimaryContainer", "ExecutionRoleArn", "Tags"})
-CONFIG_PROPERTIES = frozenset({"EndpointConfigName", "ProductionVariants", "Tags"})
+CONFIG_PROPERTIES = frozenset({"EndpointConfigName", "ProductionVariants", "AsyncInferenceConfig", "Tags"})
 ENDPOINT_PROPERTIES = frozenset({"EndpointName", "EndpointConfigName", "Tags"})
 
 

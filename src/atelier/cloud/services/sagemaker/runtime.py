@@ -9,11 +9,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote
 
 from atelier.cloud.context import Cloud
-from atelier.cloud.services.sagemaker import live
+from atelier.cloud.services.sagemaker import live, submission
+from atelier.cloud.services.sagemaker.failures import RuntimeFailure, invalid, model_said, unsupported
 from atelier.cloud.services.sagemaker.fleet import Closed, Fleet
 from atelier.cloud.services.sagemaker.service import arn, endpoints
 from atelier.cloud.services.wire import Response
@@ -29,16 +29,6 @@ TIMED_OUT = (
     "Your invocation timed out while waiting for a response from container primary. Review the latency"
     " metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
 )
-
-
-class RuntimeFailure(Exception):
-    """An answer other than the model's; *code* is the shape's name."""
-
-    def __init__(self, status: int, code: str, message: str, **members: Any) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.members = members
 
 
 @dataclass(frozen=True)
@@ -60,7 +50,9 @@ async def answer(
     try:
         name, kind = unquote(match.group(1)), match.group(2)
         lower = {key.lower(): value for key, value in headers.items()}
-        _authorise(cloud, name)
+        _authorise(cloud, kind, name)
+        if kind == "async-invocations":
+            return await asyncio.to_thread(submission.accept, cloud, name, lower, body)
         _check(kind, name, lower, body)
         return await _invoke(cloud, name, lower, body)
     except RuntimeFailure as failure:
@@ -69,9 +61,11 @@ async def answer(
         return failure.status, reply, json.dumps(document).encode()
 
 
-def _authorise(cloud: Cloud, name: str) -> None:
+def _authorise(cloud: Cloud, kind: str, name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise invalid(f"{name!r} is not the name of an endpoint")
     caller, resource = cloud.identity.caller(), arn(cloud, "endpoint", name)
-    action = "sagemaker:InvokeEndpoint"
+    action = "sagemaker:InvokeEndpointAsync" if kind == "async-invocations" else "sagemaker:InvokeEndpoint"
     if not cloud.identity.allows(caller, action, resource):
         message = f"User: {caller.arn} is not authorized to perform: {action} on resource: {resource}"
         raise RuntimeFailure(403, "AccessDeniedException", message)
@@ -79,10 +73,7 @@ def _authorise(cloud: Cloud, name: str) -> None:
 
 def _check(kind: str, name: str, headers: Mapping[str, str], body: bytes) -> None:
     if kind != "invocations":
-        operation = {"async-invocations": "InvokeEndpointAsync"}.get(kind, "InvokeEndpointWithResponseStream")
-        raise RuntimeFailure(400, "ValidationError", f"{operation} is not part of the local cloud")
-    if not NAME.fullmatch(name):
-        raise RuntimeFailure(400, "ValidationError", f"{name!r} is not the name of an endpoint")
+        raise unsupported("InvokeEndpointWithResponseStream")
     if len(body) > BODY_LIMIT:
         raise RuntimeFailure(
             413, "ValidationError", f"Request body has {len(body)} bytes; at most {BODY_LIMIT} are accepted"
@@ -100,6 +91,7 @@ async def _invoke(cloud: Cloud, name: str, headers: Mapping[str, str], body: byt
     context = contextvars.copy_context()
     work = loop.run_in_executor(state.callers, lambda: context.run(_ask, cloud, state, name, headers, body))
     fleet, answer = await work
+    state.invocations[name] += 1
     variant = {"x-Amzn-Invoked-Production-Variant": fleet.variant}
     if answer.status >= 400:
         raise _model_error(fleet, answer.status, answer.body.decode(errors="replace"))
@@ -130,6 +122,8 @@ def _fleet(cloud: Cloud, state: live.Live, name: str, variant: str | None) -> Fl
     if fleet is not None:
         if variant not in (None, fleet.variant):
             raise RuntimeFailure(400, "ValidationError", f"endpoint {name} has no variant {variant}")
+        if fleet.is_asynchronous:
+            raise invalid(f"Endpoint {name} of account {cloud.account} does not support this inference type.")
         return fleet
     record = endpoints(cloud).get(name)
     account = cloud.account
@@ -171,10 +165,8 @@ def _returned(response: http.client.HTTPResponse) -> dict[str, str]:
 
 
 def _model_error(fleet: Fleet, status: int, message: str) -> RuntimeFailure:
-    kind = "client" if 400 <= status < 500 else "server"
     log = fleet.log_stream_arn()
-    text = f'Received {kind} error ({status}) from primary with message "{message}". See {log}'
     return RuntimeFailure(
-        424, "ModelError", text,
+        424, "ModelError", model_said(status, message, log),
         OriginalStatusCode=status, OriginalMessage=message, LogStreamArn=log,
     )  # fmt: skip

@@ -63,6 +63,11 @@ def endpoints(cloud: Cloud) -> Table:
     return cloud.store.table("sagemaker.endpoints")
 
 
+def requests(cloud: Cloud) -> Table:
+    """Return the requests of asynchronous endpoints that are not answered yet."""
+    return cloud.store.table("sagemaker.async-requests")
+
+
 def invalid(message: str) -> ServiceError:
     """Return SageMaker's answer to nearly everything that is wrong with a request."""
     return ServiceError("ValidationException", message)

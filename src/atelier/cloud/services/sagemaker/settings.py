@@ -31,6 +31,19 @@ class Settings:
     drain_timeout: float = 60
     """How long an old fleet may take to finish the requests it has."""
 
+    async_drain_timeout: float = 3600
+    """The same for an asynchronous endpoint, whose requests may take so long."""
+
+    async_concurrency: int = 1
+    """Requests that an instance of an asynchronous endpoint answers at a time, unless its configuration says
+    (AWS then chooses a number of its own)."""
+
+    request_ttl_limit: float = 21600
+    """Upper bound for RequestTTLSeconds: AWS accepts nothing under 60 s, which is long for a test."""
+
+    metrics_interval: float = 2
+    """Between two reports of an endpoint's backlog and invocations to CloudWatch."""
+
     sync_interval: float = 3
     """Between two copies of the checkpoints to S3."""
 
