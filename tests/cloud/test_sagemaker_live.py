@@ -314,6 +314,8 @@ def test_a_stack_makes_changes_and_deletes_an_endpoint(cloud, role, image, uniqu
 
     cloud.client("cloudformation").delete_stack(StackName=unique)
     until(lambda: names(sagemaker, outputs["Name"]), lambda found: not found)
+    until(lambda: sagemaker.list_models(NameContains=unique)["Models"], lambda found: not found)
+    assert [] == sagemaker.list_endpoint_configs(NameContains=unique)["EndpointConfigs"]
 
 
 def names(sagemaker, part):

@@ -131,6 +131,8 @@ def _fleet(cloud: Cloud, state: live.Live, name: str, variant: str | None) -> Fl
         if variant not in (None, fleet.variant):
             raise RuntimeFailure(400, "ValidationError", f"endpoint {name} has no variant {variant}")
         return fleet
+    if state.ending.is_set():
+        raise RuntimeFailure(503, "ServiceUnavailable", "the local cloud is going down")
     record = endpoints(cloud).get(name)
     account = cloud.account
     if record is None:
