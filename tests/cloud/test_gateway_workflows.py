@@ -149,6 +149,25 @@ def test_a_task_that_is_not_here_fails_by_name(run, resource, reason):
     assert reason in failed["cause"]
 
 
+def test_starting_a_running_execution_again_with_the_same_input_is_the_same_execution(cloud, role, unique):
+    states = cloud.client("stepfunctions")
+    wait = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 60, "End": True}}}
+    machine = states.create_state_machine(
+        name=unique, roleArn=role(cloud, [], "states.amazonaws.com"), definition=json.dumps(wait)
+    )["stateMachineArn"]
+
+    first = states.start_execution(stateMachineArn=machine, name="once", input='{"a": 1}')
+    again = states.start_execution(stateMachineArn=machine, name="once", input='{"a": 1}')
+
+    assert first["executionArn"] == again["executionArn"]
+    with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
+        states.start_execution(stateMachineArn=machine, name="once", input='{"a": 2}')
+    states.stop_execution(executionArn=first["executionArn"])
+    with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
+        states.start_execution(stateMachineArn=machine, name="once", input='{"a": 1}')
+    states.delete_state_machine(stateMachineArn=machine)
+
+
 @pytest.fixture
 def rule(cloud, unique):
     """Make a rule on events of a source of this test, with one target."""

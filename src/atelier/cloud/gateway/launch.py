@@ -23,6 +23,7 @@ from atelier.cloud.gateway.settings import ACCOUNT, HOST, REGION, Home
 
 READY_WITHIN = 30.0
 STOP_WITHIN = 20.0
+LOG_SIZE = 10_000_000
 
 # What a server may know of whoever starts it. The package index and the proxy are for image builds and the
 # dependency layer; functions, builds and containers get none of it.
@@ -242,6 +243,8 @@ def _bound(port: int) -> socket.socket:
 
 
 def _serve(places: Home, listener: socket.socket, log_level: str) -> None:
+    if places.log.exists() and places.log.stat().st_size > LOG_SIZE:
+        places.log.replace(places.log.with_suffix(".log.1"))
     descriptor = os.open(places.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
     started_at = os.fstat(descriptor).st_size
     command = [sys.executable, "-m", "atelier.cloud.gateway.serve", str(places.root), str(listener.fileno())]

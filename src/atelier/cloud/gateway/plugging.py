@@ -180,17 +180,19 @@ def _deliveries(plugins: Iterable[Plugin], cloud: Cloud) -> Iterator[tuple[str, 
 def _deliver(
     receive: EventTarget, cloud: Cloud, arn: str, target: Any, event: Any, lost: Callable[[str], None]
 ) -> None:
-    """Hand an event over in a thread of its own, thrice before it counts as lost."""
+    """Hand an event over in a thread of its own, thrice (or as the rule says) before it counts as lost."""
+    retries = (target.get("RetryPolicy") or {}).get("MaximumRetryAttempts", DELIVERIES - 1)
+    deliveries = min(DELIVERIES, int(retries) + 1)
 
     def work() -> None:
-        for attempt in range(1, DELIVERIES + 1):
+        for attempt in range(1, deliveries + 1):
             try:
                 receive(cloud, arn, target, event)
             except (ServiceError, Refused) as refused:
                 return lost(str(refused))
             except Exception as error:  # the edge: a target's fault must not lose the event silently
                 logger.exception("delivery %s of an event to %s failed", attempt, arn)
-                if attempt == DELIVERIES:
+                if attempt == deliveries:
                     return lost(str(error))
                 time.sleep(attempt)
             else:

@@ -55,6 +55,7 @@ def install(region: str, integrations: Mapping[str, Task], sdk: Mapping[str, Sdk
         by=lambda original: _call_within_role(original, region),
     )
     use(SFN, "_ExecutionError", "error", "cause")
+    replace(SFN, "_start_execution", "data", by=_idempotent_start)
     use(SFN, "_prefix_sdk_error", "service_name", "error_code")
 
 
@@ -73,6 +74,25 @@ def _remember_role(original: Callable[[str], None]) -> Callable[[str], None]:
             state.changed("stepfunctions")
 
     return run
+
+
+def _idempotent_start(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Answer a second start of the same name and input with the execution that runs."""
+    executions = use(SFN, "_executions", checked=False)
+    machines = use(SFN, "_state_machines", checked=False)
+    answer = use("core.responses", "json_response", "data", "status", "content_type")
+
+    def start(data: Any) -> Any:
+        machine = data.get("stateMachineArn", "")
+        name = (machines.get(machine) or {}).get("name")
+        running = executions.get(
+            f"{machine.rpartition(':stateMachine:')[0]}:execution:{name}:{data.get('name')}"
+        )
+        if running and running["status"] == "RUNNING" and running["input"] == data.get("input", "{}"):
+            return answer({"executionArn": running["executionArn"], "startDate": running["startDate"]})
+        return original(data)
+
+    return start
 
 
 def _error(name: str, cause: str) -> Exception:
