@@ -143,8 +143,7 @@ def environment(settings: type[Any], **values: Text) -> awslambda.Environment:
     expected = {each.name for each in fields(settings)}
     if expected != values.keys():
         raise TypeError(f"{settings.__name__}: expected {sorted(expected)}, got {sorted(values)}")
-    variables = {name.upper(): value for name, value in values.items()}
-    return awslambda.Environment(Variables={"POWERTOOLS_METRICS_NAMESPACE": "Atelier", **variables})
+    return awslambda.Environment(Variables={name.upper(): value for name, value in values.items()})
 
 
 def layer() -> awslambda.LayerVersion:

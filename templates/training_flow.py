@@ -63,7 +63,7 @@ STARTUP = Parameter(
 MAX_BITS = Parameter(
     "MaximumBitsPerByte",
     Type="Number",
-    Default="4.5",
+    Default="3.2",
     Description="Bits per byte on held-out text above which a model is not shown to anyone.",
 )
 MAX_REGRESSION = Parameter(
