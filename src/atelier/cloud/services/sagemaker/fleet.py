@@ -123,7 +123,7 @@ class Fleet:
 
     def _check(self) -> None:
         if self._closing.is_set():
-            raise Unhealthy("the deployment was cancelled")
+            raise Unhealthy("the local cloud was stopped during the deployment")
 
     def _launch(self) -> None:
         port = free_port()
