@@ -244,23 +244,6 @@ def test_a_target_that_is_not_here_is_refused(cloud, unique):
     events.delete_rule(Name=unique)
 
 
-def test_our_services_events_reach_rules(cloud, unique, queue):
-    let_events_send(cloud, queue)
-    events, pattern = (
-        cloud.client("events"),
-        {"source": ["aws.codecommit"], "detail": {"repositoryName": [unique]}},
-    )
-    events.put_rule(Name=unique, EventPattern=json.dumps(pattern))
-    events.put_targets(Rule=unique, Targets=[{"Id": "1", "Arn": arn(queue)}])
-
-    cloud.client("codecommit").create_repository(repositoryName=unique)
-
-    codecommit = cloud.client("codecommit")
-    assert codecommit.get_repository(repositoryName=unique)
-    events.remove_targets(Rule=unique, Ids=["1"])
-    events.delete_rule(Name=unique)
-
-
 def test_our_services_refuse_other_regions(cloud, unique):
     import boto3
 

@@ -15,7 +15,7 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 from atelier.cloud.context import Caller, Cloud, Refused
 from atelier.cloud.gateway.hooks import rules, stacks, workflows
 from atelier.cloud.gateway.identity import GatewayIdentity, role_session
-from atelier.cloud.services.plugin import EventTarget, Integration, Plugin, TaskFailed
+from atelier.cloud.services.plugin import EventTarget, Integration, Plugin, TaskFailed, is_wanted
 from atelier.cloud.services.resources import Made, Request, ResourceType, from_cloudformation, refuse_unknown
 from atelier.cloud.services.wire import Service, ServiceError
 
@@ -89,6 +89,7 @@ def _integrate(
     prefix = sdk_name(service)
     error = f"{prefix}.{'Amazon' if prefix in {'SageMaker', 'Ecr'} else 'AWS'}{prefix}Exception"
     caller = _within(role, identity)
+    is_wanted.set(workflows.is_running)
     try:
         with identity.acting_as(caller):
             return task(cloud, caller, parameters)

@@ -26,6 +26,7 @@ class Failed(Exception):
         self.cause = cause
 
 
+_execution: contextvars.ContextVar[str] = contextvars.ContextVar("execution", default="")
 _role: contextvars.ContextVar[str | None] = contextvars.ContextVar("state_machine_role", default=None)
 _sdk_service: contextvars.ContextVar[str] = contextvars.ContextVar("sdk_service", default="")
 
@@ -66,14 +67,21 @@ def _remember_role(original: Callable[[str], None]) -> Callable[[str], None]:
     def run(exec_arn: str) -> None:
         execution = executions.get(exec_arn) or {}
         machine = machines.get(execution.get("stateMachineArn", "")) or {}
-        token = _role.set(machine.get("roleArn"))
+        token, place = _role.set(machine.get("roleArn")), _execution.set(exec_arn)
         try:
             original(exec_arn)
         finally:
             _role.reset(token)
+            _execution.reset(place)
             state.changed("stepfunctions")
 
     return run
+
+
+def is_running() -> bool:
+    """Say whether the execution of this context runs, and was not aborted."""
+    execution = use(SFN, "_executions", checked=False).get(_execution.get()) or {}
+    return execution.get("status") == "RUNNING"
 
 
 def _idempotent_start(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
