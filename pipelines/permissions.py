@@ -5,7 +5,7 @@ from __future__ import annotations
 from troposphere import Sub, iam
 
 from atelier.templates import parts
-from atelier.templates.parts import Statement, allow, arn, objects
+from atelier.templates.parts import Statement, allow, arn, objects, pass_role
 
 
 def may_deploy(stack: str) -> list[Statement]:
@@ -57,17 +57,10 @@ def _functions(stack: str) -> list[Statement]:
 
 def _roles(stack: str) -> list[Statement]:
     policies = ["PutRolePolicy", "GetRolePolicy", "DeleteRolePolicy", "AttachRolePolicy", "DetachRolePolicy"]
-    crud = [
-        "CreateRole",
-        "DeleteRole",
-        "GetRole",
-        "PassRole",
-        "TagRole",
-        "UntagRole",
-        "UpdateAssumeRolePolicy",
-    ]
-    resource = Sub(f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{stack}-*")
-    return [allow([f"iam:{each}" for each in crud + policies], resource)]
+    crud = ["CreateRole", "DeleteRole", "GetRole", "TagRole", "UntagRole", "UpdateAssumeRolePolicy"]
+    roles = Sub(f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{stack}-*")
+    takers = [f"{each}.amazonaws.com" for each in ("apigateway", "lambda", "states")]
+    return [allow([f"iam:{each}" for each in crud + policies], roles), pass_role(takers, roles)]
 
 
 def _state_machine() -> list[Statement]:

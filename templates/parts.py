@@ -83,9 +83,9 @@ def allow(actions: Sequence[str], *resources: Text, **condition: Any) -> Stateme
     return {**statement, "Condition": condition} if condition else statement
 
 
-def pass_role(service: str, *roles: Text) -> Statement:
-    """Allow to hand *roles* to one service only."""
-    return allow(["iam:PassRole"], *roles, StringEquals={"iam:PassedToService": service})
+def pass_role(services: str | list[str], *roles: Text) -> Statement:
+    """Allow to hand *roles* to the services that are named, and to no other."""
+    return allow(["iam:PassRole"], *roles, StringEquals={"iam:PassedToService": services})
 
 
 def arn(service: str, resource: str) -> Sub:

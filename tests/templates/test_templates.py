@@ -130,10 +130,15 @@ def test_no_role_may_do_anything_everywhere(name):
 
 
 @every_template
-def test_a_role_is_handed_to_one_service_only(name):
+def test_a_role_is_handed_to_named_services_only(name):
     for each in walk(resources(name)):
-        if each.get("Action") == ["iam:PassRole"]:
-            assert each["Condition"]["StringEqualsIfExists"]["iam:PassedToService"].endswith(".amazonaws.com")
+        if "iam:PassRole" in each.get("Action", []):
+            services = each["Condition"]["StringEquals"]["iam:PassedToService"]
+            assert ["iam:PassRole"] == each["Action"]
+            assert all(
+                service.endswith(".amazonaws.com")
+                for service in (services if isinstance(services, list) else [services])
+            )
 
 
 @every_template
