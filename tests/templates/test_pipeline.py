@@ -90,7 +90,7 @@ def test_the_flows_parameters_fit_with_real_names(pipeline):
         "DataBucketName": "atelier-storage-databucket-abcdefghijkl",
         "ModelTableName": "atelier-registry-Models-ABCDEFGHIJKLM",
         "ImageRepositoryName": "atelier/gpt-neo",
-        "ReportsTopicArn": "arn:aws:sns:eu-central-1:123456789012:atelier-training-pipeline-Reports-ABCDEFGHI",
+        "ReportsTopicArn": "arn:aws:sns:eu-west-1:123456789012:atelier-training-pipeline-Reports-ABCDEFGHIJ",
     }
     filled = re.sub(
         r"\$\{(\w+)\}", lambda found: names.get(found[1]) or defaults[found[1]].get("Default", ""), text
