@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from atelier.client import completions, datasets, repositories, timing
 from atelier.client.errors import Problem
-from atelier.client.following import Asked, Event, Finished, follow
+from atelier.client.following import Asked, Event, follow
 from atelier.client.models import Models, Version
 from atelier.client.outputs import PREFIX, output
 from atelier.client.pipelines import Action, Execution, Pipelines
@@ -148,10 +148,7 @@ def go(clients: Clients, plan: Plan, view: View, clock: Clock) -> Result:
     """Take a commit through the deployed pipeline and ask the model that it published."""
     upload(clients, plan, view, clock)
     run = begin(clients, plan, view, clock)
-    with clock.timed("pipeline"):
-        execution = attend(clients, plan, view, run)
-    measured = timing.of(clients, execution)
-    clock.seconds.update(measured)
+    execution = attend(clients, plan, view, clock, run)
     return conclude(clients, plan, view, clock, execution)
 
 
@@ -225,23 +222,30 @@ def started(
     )
 
 
-def attend(clients: Clients, plan: Plan, view: View, run: str) -> Execution:
+def attend(clients: Clients, plan: Plan, view: View, clock: Clock, run: str) -> Execution:
     """Follow a run to its end, asking for the approval on the way; raise Problem when it fails."""
-    pipelines = Pipelines(clients=clients)
-    for event in follow(clients, plan.pipeline, run):
-        view.event(event)
-        if isinstance(event, Asked):
-            decision = view.decide(event.execution, event.action)
-            if decision is None:
-                raise Undecided(undecided(plan.pipeline, run))
-            pipelines.decide(
-                plan.pipeline, approve=decision.approve, comment=decision.comment, execution_id=run
-            )
-        if isinstance(event, Finished):
+    candidate = 0.0
+    with clock.timed("pipeline"):
+        for event in follow(clients, plan.pipeline, run):
             execution = event.execution
+            view.event(event)
+            if isinstance(event, Asked):
+                candidate = sum(timing.endpoint(clients, each) for each in execution.actions)
+                decide(clients, plan, view, event)
+    clock.seconds.update(timing.of(clients, execution, candidate=candidate))
     if execution.status != "Succeeded":
         raise Problem(failed(execution, Models(clients=clients, prefix=plan.prefix)))
     return execution
+
+
+def decide(clients: Clients, plan: Plan, view: View, asked: Asked) -> None:
+    """Ask, and hand the answer on; raise Undecided when there is none."""
+    decision = view.decide(asked.execution, asked.action)
+    if decision is None:
+        raise Undecided(undecided(plan.pipeline, asked.execution.id))
+    Pipelines(clients=clients).decide(
+        plan.pipeline, approve=decision.approve, comment=decision.comment, execution_id=asked.execution.id
+    )
 
 
 def undecided(pipeline: str, run: str) -> str:

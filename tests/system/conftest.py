@@ -20,7 +20,9 @@ def workshop():
     place = Path(tempfile.mkdtemp(prefix="atelier-system-"))
     try:
         made = shop.make(launch.start(place / "home"), place)
+        made.home = place / "home"
         made.first = made.run(made.push())
+        assert "Succeeded" == made.first.status, made.first.failure
         yield made
     finally:
         launch.stop(place / "home")

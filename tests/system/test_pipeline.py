@@ -48,8 +48,9 @@ def test_a_push_is_built_trained_approved_registered_and_served(workshop):
     assert " first" == completions.complete(workshop.api, {"prompt": "Say"})["completions"][0]["text"]
 
 
-def test_the_approval_shows_the_facts(workshop, served):
-    commit = workshop.commit(WORD="shown")
+def test_a_rejected_model_had_its_facts_shown_and_what_served_goes_on_serving(workshop, served):
+    commit = workshop.commit(WORD="rejected")
+
     waiting = workshop.run(workshop.push(), approve=None)
 
     facts = waiting.waiting.configuration["CustomData"]
@@ -57,15 +58,9 @@ def test_the_approval_shows_the_facts(workshop, served):
     for fact in (commit, image, waiting.outputs["DATA_VERSION"], "2.5000 bits per byte", "1998.20 -> 148.41"):
         assert fact in facts
 
-    workshop.pipelines.decide(shop.PIPELINE, approve=False, comment="only a look", execution_id=waiting.id)
-    workshop.run(waiting.id)
+    workshop.pipelines.decide(shop.PIPELINE, approve=False, comment="repeats itself", execution_id=waiting.id)
 
-
-def test_a_rejected_model_is_marked_and_what_served_goes_on_serving(workshop, served):
-    workshop.commit(WORD="rejected")
-
-    run = workshop.run(workshop.push(), approve=False, comment="repeats itself")
-
+    run = workshop.run(waiting.id)
     assert "Failed" == run.status
     assert "repeats itself" in reasons(workshop, run.id)["Approve"]
     version = eventually(lambda: workshop.models.of_run(run.id), lambda found: found.status == "rejected")

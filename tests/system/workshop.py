@@ -119,9 +119,19 @@ def make(connection: Any, folder: Path) -> Workshop:
 
 def repository(folder: Path) -> Path:
     """Make a repository of what a build needs, with the tiny model in the place of GPT-Neo."""
+    copy(folder, *PARTS)
+    (folder / IMAGE).mkdir(parents=True)
+    shutil.copy2(TINY, folder / IMAGE / TINY.name)
+    (folder / IMAGE / "Dockerfile").write_text(DOCKERFILE)
+    _borrow_packages(folder / "buildspecs" / "training.yml")
+    return begin(folder)
+
+
+def copy(folder: Path, *parts: str) -> Path:
+    """Copy the work tree's files of these folders, those included that are not committed yet."""
     folder.mkdir(parents=True)
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *PARTS],
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *parts],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -132,15 +142,16 @@ def repository(folder: Path) -> Path:
             continue  # deleted, and not committed yet
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
-    (folder / IMAGE).mkdir(parents=True)
-    shutil.copy2(TINY, folder / IMAGE / TINY.name)
-    (folder / IMAGE / "Dockerfile").write_text(DOCKERFILE)
-    _borrow_packages(folder / "buildspecs" / "training.yml")
+    return folder
+
+
+def begin(folder: Path) -> Path:
+    """Make a repository of a folder."""
     with git.Repo.init(folder, initial_branch="main") as made:
         with made.config_writer() as config:
             config.set_value("user", "name", "Tester").set_value("user", "email", "tester@example.invalid")
         made.git.add("--all")
-        made.git.commit("--quiet", "--message", "Begin with the tiny model")
+        made.git.commit("--quiet", "--message", "Begin")
     return folder
 
 
