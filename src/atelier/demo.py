@@ -161,7 +161,7 @@ def upload(clients: Clients, plan: Plan, view: View, clock: Clock) -> None:
         else:
             found = datasets.upload(clients, bucket, plan.data)
     what = "uploaded" if found.is_new else "already there"
-    view.step(f"Data version {found.version}, {found.size / 1e6:.1f} MB of text: {what}")
+    view.step(f"Data version {found.version}, {found.size:,} bytes of text: {what}")
 
 
 def begin(clients: Clients, plan: Plan, view: View, clock: Clock) -> str:
