@@ -58,7 +58,7 @@ def test_a_demo_after_a_change_makes_the_next_version_and_compares_it(workshop, 
     assert workshop.api.key not in result.output
 
 
-def test_a_demo_without_anyone_to_approve_says_how_and_leaves_the_model_waiting(workshop, monkeypatch):
+def test_a_demo_without_anyone_to_approve_leaves_the_model_waiting_for_the_next_one(workshop, monkeypatch):
     workshop.commit(WORD="waits")
 
     result = run(workshop, monkeypatch, "--json", "--data", str(workshop.folder.parent / "data"))
@@ -66,8 +66,12 @@ def test_a_demo_without_anyone_to_approve_says_how_and_leaves_the_model_waiting(
     assert (3, "") == (result.exit_code, result.stdout)
     assert "atelier pipeline approve atelier-training" in result.stderr
     waiting = workshop.pipelines.waiting(shop.PIPELINE)
-    workshop.pipelines.decide(shop.PIPELINE, approve=False, comment="a test", execution_id=waiting)
-    workshop.run(waiting)
+
+    again = run(workshop, monkeypatch, "--yes", "--json", "--data", str(workshop.folder.parent / "data"))
+
+    assert f"Going on with run {waiting}" in again.stderr
+    assert waiting == json.loads(again.stdout)["execution_id"]
+    assert " waits" == workshop.answer()
 
 
 def test_a_demo_whose_build_fails_gives_the_reason(workshop, monkeypatch):
