@@ -25,7 +25,7 @@ REPORTS_TOPIC = Parameter("ReportsTopicArn", Type="String", Description="The top
 TRAINING_STEPS = Parameter(
     "TrainingSteps",
     Type="Number",
-    Default="240",
+    Default="500",
     MinValue=1,
     Description="Optimizer steps of a training job.",
 )

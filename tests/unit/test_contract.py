@@ -1,5 +1,4 @@
 import json
-import re
 
 import pytest
 from function_fakes import RUN
@@ -138,20 +137,3 @@ def test_the_reason_of_a_failure_is_what_a_person_should_read(error, cause, word
     text = cause if isinstance(cause, str) else json.dumps(cause)
 
     assert words == events.reason({"Error": error, "Cause": text})
-
-
-def test_every_metric_is_found_in_the_lines_that_the_container_writes():
-    lines = [
-        "untrained step=0 of=240 loss=7.6 perplexity=2069.70 bits_per_byte=3.3000",
-        "train step=10 of=240 loss=5.1 perplexity=164.02 tokens_per_second=9000 learning_rate=0.003",
-        "validation step=240 of=240 loss=5.7 perplexity=305.38 bits_per_byte=2.4743",
-    ]
-    found = {
-        name: [match[1] for line in lines if (match := re.search(regex, line))]
-        for name, regex in events.METRICS.items()
-    }
-
-    assert ["305.38"] == found[events.PERPLEXITY]
-    assert ["2069.70"] == found[events.PERPLEXITY_BEFORE]
-    assert ["2.4743"] == found[events.BITS_PER_BYTE]
-    assert all(1 == len(values) for values in found.values())
