@@ -31,16 +31,7 @@ LAMBDA_ERRORS = [
 POLL_SECONDS = 2
 POLLS = 1800
 
-HYPERPARAMETERS = {
-    "batch_size": "4",
-    "context": "128",
-    "heads": "4",
-    "hidden": "128",
-    "layers": "2",
-    "learning_rate": "0.002",
-    "vocab_size": "2048",
-    "warmup": "0.3",
-}
+HYPERPARAMETERS = {"context": "128", "layers": "2", "hidden": "128", "heads": "4", "vocab_size": "2048"}
 """What shapes the model; how long it trains is the stack's parameter, the rest the container's default."""
 
 
