@@ -180,7 +180,11 @@ def _candidate() -> dict[str, State]:
         "WaitForCandidate": {"Type": "Wait", "Seconds": POLL_SECONDS, "Next": "CountCandidate"},
         "CountCandidate": _count("LookAtCandidate"),
         "LookAtCandidate": task(
-            DESCRIBE_ENDPOINT, {"EndpointName": "${CandidateEndpoint}"}, "JudgeCandidate", keep="$.endpoint"
+            DESCRIBE_ENDPOINT,
+            {"EndpointName": "${CandidateEndpoint}"},
+            "JudgeCandidate",
+            keep="$.endpoint",
+            retry=[retry(["States.ALL"], 2, 3)],
         ),
         "JudgeCandidate": {
             "Type": "Choice",

@@ -166,7 +166,7 @@ def function(
     may: Sequence[Statement],
     why: str,
     timeout: int = 60,
-    memory: int = 256,
+    memory: int = 512,
 ) -> awslambda.Function:
     """Add a function with a role and a log group of its own; *handler* is ``module.function``."""
     group = t.add_resource(log_group(f"{title}Log"))

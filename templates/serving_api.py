@@ -71,7 +71,7 @@ def serving_function(t: Template) -> awslambda.Function:
         ],
         why="Answers the serving API's requests",
         timeout=29,
-        memory=512,
+        memory=1024,
     )
 
 
