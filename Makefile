@@ -71,6 +71,7 @@ LOCK := $(BIN)/python -m uv pip compile --universal --python-version 3.11 --gene
 lock: .venv/dev ## Compile the hashed lock files from their .in files
 	@$(PIP) uv
 	@$(LOCK) requirements/runtime.in -o requirements/runtime.lock
+	@$(LOCK) -c requirements/runtime.lock requirements/build.in -o requirements/build.lock
 	@$(LOCK) requirements/dev.in -o requirements/dev.lock
 	@$(LOCK) lambdas/requirements.in -o lambdas/requirements.lock
 	@$(LOCK) images/training/gpt_neo/requirements.in -o images/training/gpt_neo/requirements-cuda.lock

@@ -3,7 +3,6 @@
 ServiceError                the text says what and why; a person may read it
 ├── NotFound                what was asked for is not there
 ├── Conflict                it is there, but not in a state that allows this
-├── Invalid                 what was asked makes no sense
 ├── TooLarge                a request is longer than what is read
 ├── Unauthenticated         nobody knows who asks
 ├── Refused                 who asks may not do this
@@ -11,6 +10,8 @@ ServiceError                the text says what and why; a person may read it
 │   └── Throttled           asked too often; the same later may succeed
 └── Failed                  something that was waited for has failed
     └── GateRefused         a trained model is not good enough to be shown to anyone
+
+What makes no sense to begin with is the contract's Invalid.
 """
 
 from __future__ import annotations
@@ -26,10 +27,6 @@ class NotFound(ServiceError):
 
 class Conflict(ServiceError):
     """It is there, but not in a state that allows this."""
-
-
-class Invalid(ServiceError):
-    """What was asked makes no sense."""
 
 
 class TooLarge(ServiceError):

@@ -5,13 +5,61 @@ from __future__ import annotations
 from troposphere import Sub, iam
 
 from atelier.templates import parts
-from atelier.templates.parts import Statement, allow, arn, objects
+from atelier.templates.parts import Statement, Text, allow, arn, objects, pass_role
+
+TAGGING = ("TagResource", "UntagResource")
+FUNCTION = (
+    "AddPermission",
+    "CreateFunction",
+    "DeleteFunction",
+    "GetFunction",
+    "GetFunctionCodeSigningConfig",
+    "GetFunctionConfiguration",
+    "GetFunctionRecursionConfig",
+    "GetPolicy",
+    "GetRuntimeManagementConfig",
+    "ListTags",
+    "RemovePermission",
+    "UpdateFunctionCode",
+    "UpdateFunctionConfiguration",
+)
+LAYER = ["DeleteLayerVersion", "GetLayerVersion", "PublishLayerVersion"]
+LOG_GROUP = (
+    "CreateLogGroup",
+    "DeleteLogGroup",
+    "DescribeIndexPolicies",
+    "GetDataProtectionPolicy",
+    "ListTagsForResource",
+    "PutRetentionPolicy",
+)
+ROLE = [
+    "AttachRolePolicy",
+    "CreateRole",
+    "DeleteRole",
+    "DeleteRolePolicy",
+    "DetachRolePolicy",
+    "GetRole",
+    "GetRolePolicy",
+    "ListAttachedRolePolicies",
+    "ListRolePolicies",
+    "PutRolePolicy",
+    "TagRole",
+    "UntagRole",
+    "UpdateAssumeRolePolicy",
+]
+STATE_MACHINE = (
+    "CreateStateMachine",
+    "DeleteStateMachine",
+    "DescribeStateMachine",
+    "ListTagsForResource",
+    "UpdateStateMachine",
+)
 
 
 def may_deploy(stack: str) -> list[Statement]:
-    """Allow to create or update one stack, and to see how it goes."""
+    """Allow to create or update one stack with its tags, and to see how it goes."""
     actions = ["CreateStack", "DeleteStack", "DescribeStackEvents", "DescribeStacks", "UpdateStack"]
-    return [allow([f"cloudformation:{each}" for each in actions], arn("cloudformation", f"stack/{stack}/*"))]
+    return [_actions("cloudformation", [*actions, *TAGGING], arn("cloudformation", f"stack/{stack}/*"))]
 
 
 def deployer(title: str, stack: str) -> iam.Role:
@@ -25,71 +73,36 @@ def deployer(title: str, stack: str) -> iam.Role:
     )
 
 
+def _actions(service: str, names: list[str], *resources: Text) -> Statement:
+    return allow([f"{service}:{each}" for each in names], *resources)
+
+
 def _functions(stack: str) -> list[Statement]:
-    crud = [
-        "CreateFunction",
-        "DeleteFunction",
-        "GetFunction",
-        "GetFunctionConfiguration",
-        "UpdateFunctionCode",
-    ]
-    more = [
-        "UpdateFunctionConfiguration",
-        "TagResource",
-        "UntagResource",
-        "AddPermission",
-        "RemovePermission",
-    ]
-    layers = ["PublishLayerVersion", "DeleteLayerVersion", "GetLayerVersion"]
-    groups = ["CreateLogGroup", "DeleteLogGroup", "PutRetentionPolicy", "TagResource", "UntagResource"]
+    layer = "layer:${Prefix}-functions"
     return [
-        allow([f"lambda:{each}" for each in crud + more], arn("lambda", f"function:{stack}-*")),
-        allow(
-            [f"lambda:{each}" for each in layers],
-            arn("lambda", "layer:${Prefix}-functions"),
-            arn("lambda", "layer:${Prefix}-functions:*"),
-        ),
-        allow([f"logs:{each}" for each in groups], arn("logs", f"log-group:{stack}-*")),
+        _actions("lambda", [*FUNCTION, *TAGGING], arn("lambda", f"function:{stack}-*")),
+        _actions("lambda", LAYER, arn("lambda", layer), arn("lambda", f"{layer}:*")),
+        _actions("logs", [*LOG_GROUP, *TAGGING], arn("logs", f"log-group:{stack}-*")),
         allow(["logs:DescribeLogGroups"], arn("logs", "log-group:*")),
         allow(["s3:GetObject"], *objects(parts.CODE_BUCKET)),
     ]
 
 
 def _roles(stack: str) -> list[Statement]:
-    policies = ["PutRolePolicy", "GetRolePolicy", "DeleteRolePolicy", "AttachRolePolicy", "DetachRolePolicy"]
-    crud = [
-        "CreateRole",
-        "DeleteRole",
-        "GetRole",
-        "PassRole",
-        "TagRole",
-        "UntagRole",
-        "UpdateAssumeRolePolicy",
-    ]
-    resource = Sub(f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{stack}-*")
-    return [allow([f"iam:{each}" for each in crud + policies], resource)]
+    roles = Sub(f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{stack}-*")
+    takers = [f"{each}.amazonaws.com" for each in ("apigateway", "lambda", "states")]
+    return [_actions("iam", ROLE, roles), pass_role(takers, roles)]
 
 
 def _state_machine() -> list[Statement]:
-    actions = [
-        "CreateStateMachine",
-        "DeleteStateMachine",
-        "DescribeStateMachine",
-        "UpdateStateMachine",
-        "TagResource",
-        "UntagResource",
-        "ListTagsForResource",
-    ]
-    return [allow([f"states:{each}" for each in actions], arn("states", "stateMachine:${Prefix}-training"))]
+    machine = arn("states", "stateMachine:${Prefix}-training")
+    return [_actions("states", [*STATE_MACHINE, *TAGGING], machine)]
 
 
 def _api() -> list[Statement]:
-    methods = [f"apigateway:{each}" for each in ("DELETE", "GET", "PATCH", "POST", "PUT")]
     kinds = ("restapis", "apikeys", "usageplans", "tags")
+    paths = [f"{kind}{rest}" for kind in kinds for rest in ("", "/*")]
     resources = [
-        Sub(f"arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}::/{kind}{rest}")
-        for kind in kinds
-        for rest in ("", "/*")
+        Sub(f"arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}::/{each}") for each in (*paths, "account")
     ]
-    account = Sub("arn:${AWS::Partition}:apigateway:${AWS::Region}::/account")
-    return [allow(methods, *resources, account)]
+    return [_actions("apigateway", ["DELETE", "GET", "PATCH", "POST", "PUT"], *resources)]

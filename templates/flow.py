@@ -31,7 +31,7 @@ LAMBDA_ERRORS = [
 POLL_SECONDS = 2
 POLLS = 1800
 
-HYPERPARAMETERS = {"context": "128", "layers": "4", "hidden": "128", "heads": "4", "vocab_size": "2048"}
+HYPERPARAMETERS = {"context": "128", "layers": "2", "hidden": "128", "heads": "4", "vocab_size": "2048"}
 """What shapes the model; how long it trains is the stack's parameter, the rest the container's default."""
 
 
@@ -180,7 +180,11 @@ def _candidate() -> dict[str, State]:
         "WaitForCandidate": {"Type": "Wait", "Seconds": POLL_SECONDS, "Next": "CountCandidate"},
         "CountCandidate": _count("LookAtCandidate"),
         "LookAtCandidate": task(
-            DESCRIBE_ENDPOINT, {"EndpointName": "${CandidateEndpoint}"}, "JudgeCandidate", keep="$.endpoint"
+            DESCRIBE_ENDPOINT,
+            {"EndpointName": "${CandidateEndpoint}"},
+            "JudgeCandidate",
+            keep="$.endpoint",
+            retry=[retry(["States.ALL"], 2, 3)],
         ),
         "JudgeCandidate": {
             "Type": "Choice",

@@ -83,9 +83,9 @@ def allow(actions: Sequence[str], *resources: Text, **condition: Any) -> Stateme
     return {**statement, "Condition": condition} if condition else statement
 
 
-def pass_role(service: str, *roles: Text) -> Statement:
-    """Allow to hand *roles* to one service only."""
-    return allow(["iam:PassRole"], *roles, StringEquals={"iam:PassedToService": service})
+def pass_role(services: str | list[str], *roles: Text) -> Statement:
+    """Allow to hand *roles* to the services that are named, and to no other."""
+    return allow(["iam:PassRole"], *roles, StringEquals={"iam:PassedToService": services})
 
 
 def arn(service: str, resource: str) -> Sub:
@@ -143,8 +143,7 @@ def environment(settings: type[Any], **values: Text) -> awslambda.Environment:
     expected = {each.name for each in fields(settings)}
     if expected != values.keys():
         raise TypeError(f"{settings.__name__}: expected {sorted(expected)}, got {sorted(values)}")
-    variables = {name.upper(): value for name, value in values.items()}
-    return awslambda.Environment(Variables={"POWERTOOLS_METRICS_NAMESPACE": "Atelier", **variables})
+    return awslambda.Environment(Variables={name.upper(): value for name, value in values.items()})
 
 
 def layer() -> awslambda.LayerVersion:
@@ -167,7 +166,7 @@ def function(
     may: Sequence[Statement],
     why: str,
     timeout: int = 60,
-    memory: int = 256,
+    memory: int = 512,
 ) -> awslambda.Function:
     """Add a function with a role and a log group of its own; *handler* is ``module.function``."""
     group = t.add_resource(log_group(f"{title}Log"))

@@ -71,7 +71,7 @@ def serving_function(t: Template) -> awslambda.Function:
         ],
         why="Answers the serving API's requests",
         timeout=29,
-        memory=512,
+        memory=1024,
     )
 
 
@@ -89,7 +89,11 @@ def rest_api() -> apigateway.RestApi:
 def add_methods(
     t: Template, api: apigateway.RestApi, function: awslambda.Function
 ) -> list[apigateway.Method]:
-    """Add POST /completions and GET /models/current, and let the API call the function for them."""
+    """Add POST /completions and GET /models/current, and let the API call the function for them.
+
+    The model describes a request to readers and SDKs. The function checks it against the same declaration:
+    API Gateway's own validator would say no more than that the body is invalid.
+    """
     model = t.add_resource(
         apigateway.Model(
             "CompletionRequest",
@@ -99,24 +103,15 @@ def add_methods(
             Schema=schema(CompletionRequest),
         )
     )
-    validator = t.add_resource(
-        apigateway.RequestValidator(
-            "BodyValidator",
-            RestApiId=Ref(api),
-            Name="body",
-            ValidateRequestBody=True,
-            ValidateRequestParameters=False,
-        )
-    )
     root = GetAtt(api, "RootResourceId")
     completions = t.add_resource(_resource("Completions", api, root, "completions"))
     models = t.add_resource(_resource("Models", api, root, "models"))
     current = t.add_resource(_resource("CurrentModel", api, Ref(models), "current"))
-    checked = {"RequestValidatorId": Ref(validator), "RequestModels": {"application/json": Ref(model)}}
+    described = {"RequestModels": {"application/json": Ref(model)}}
     for verb, path in (("POST", "completions"), ("GET", "models/current")):
         t.add_resource(_permission(api, verb, path, function))
     return [
-        t.add_resource(_method("PostCompletions", api, completions, "POST", function, **checked)),
+        t.add_resource(_method("PostCompletions", api, completions, "POST", function, **described)),
         t.add_resource(_method("GetCurrentModel", api, current, "GET", function)),
     ]
 
@@ -168,16 +163,14 @@ def _permission(
 
 def add_refusals(t: Template, api: apigateway.RestApi) -> None:
     """Let API Gateway's own refusals be JSON that says what to do."""
-    bodies = {kind: (status, json.dumps({"message": words})) for kind, (status, words) in REFUSALS.items()}
-    bodies["BAD_REQUEST_BODY"] = ("400", '{"message": "$context.error.validationErrorString"}')
-    for kind, (status, body) in bodies.items():
+    for kind, (status, words) in REFUSALS.items():
         t.add_resource(
             apigateway.GatewayResponse(
                 "".join(part.title() for part in kind.split("_")) + "Response",
                 RestApiId=Ref(api),
                 ResponseType=kind,
                 StatusCode=status,
-                ResponseTemplates={"application/json": body},
+                ResponseTemplates={"application/json": json.dumps({"message": words})},
             )
         )
 

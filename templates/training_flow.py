@@ -25,7 +25,7 @@ REPORTS_TOPIC = Parameter("ReportsTopicArn", Type="String", Description="The top
 TRAINING_STEPS = Parameter(
     "TrainingSteps",
     Type="Number",
-    Default="240",
+    Default="500",
     MinValue=1,
     Description="Optimizer steps of a training job.",
 )
@@ -63,7 +63,7 @@ STARTUP = Parameter(
 MAX_BITS = Parameter(
     "MaximumBitsPerByte",
     Type="Number",
-    Default="4.5",
+    Default="3.2",
     Description="Bits per byte on held-out text above which a model is not shown to anyone.",
 )
 MAX_REGRESSION = Parameter(

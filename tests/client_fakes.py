@@ -59,6 +59,7 @@ class FakeCodePipeline:
         self.frames = list(frames or [])
         self.details = details or []
         self.token = token
+        self.holder = "run-1"
         self.started: dict[str, Any] = {}
         self.decision: dict[str, Any] = {}
 
@@ -111,7 +112,7 @@ class FakeCodePipeline:
             "stageStates": [
                 {
                     "stageName": "Approve",
-                    "latestExecution": {"pipelineExecutionId": "run-1"},
+                    "latestExecution": {"pipelineExecutionId": self.holder},
                     "actionStates": [{"actionName": "Approve", "latestExecution": latest}],
                 }
             ]

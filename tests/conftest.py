@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from stacks import Stacks
 
 from atelier.cloud.gateway import launch
 
@@ -69,6 +70,15 @@ def cloud() -> Iterator[RunningCloud]:
 def unique() -> str:
     """A name that no other test uses."""
     return f"t{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def deploy(cloud: RunningCloud, unique: str) -> Iterator[Stacks]:
+    """Create, update and finally delete one stack: ``deploy(resources, outputs)``."""
+    stacks = Stacks(cloud.client("cloudformation"), unique)
+    yield stacks
+    if stacks.made:
+        stacks.delete()
 
 
 RoleMaker = Callable[..., str]

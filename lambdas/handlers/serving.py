@@ -17,7 +17,7 @@ from atelier.lambdas.errors import Busy, Conflict, Failed, NotFound, TooLarge
 from atelier.lambdas.services import completions
 
 logger = Logger()
-metrics = Metrics()
+metrics = Metrics(namespace="Atelier")
 app = APIGatewayRestResolver()
 
 STATUS: Mapping[type[Exception], HTTPStatus] = {
@@ -35,6 +35,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
 @metrics.log_metrics
 def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer a request of API Gateway."""
+    metrics.add_metric("Requests", MetricUnit.Count, 1)
     return app.resolve(event, context)
 
 

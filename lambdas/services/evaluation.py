@@ -28,24 +28,33 @@ def gate(training: Training, limits: Limits, *, registry: Registry) -> Judgement
     """Judge a finished training job by its bits per byte on held-out text."""
     if training.status != COMPLETED:
         raise Failed(f"the training job {training.job} ended {training.status}")
-    metrics = final_metrics(training)
-    score, current = metrics[BITS_PER_BYTE], serving(registry=registry)
-    if score > limits.bits_per_byte:
-        raise GateRefused(
-            f"{score:.3f} bits per byte on held-out text; at most {limits.bits_per_byte} is allowed"
-        )
-    before = current.metrics.get(BITS_PER_BYTE) if current else None
-    if current and before and score > before * (1 + limits.regression):
-        raise GateRefused(
-            f"{score:.3f} bits per byte on held-out text, more than {limits.regression:.0%} worse than the"
-            f" {before:.3f} of version {current.version}, which serves"
-        )
+    metrics, current = final_metrics(training), serving(registry=registry)
+    if why := objection(metrics, limits, current):
+        raise GateRefused(why)
     return Judgement(
-        bits_per_byte=score,
+        bits_per_byte=metrics[BITS_PER_BYTE],
         perplexity=metrics[PERPLEXITY],
         perplexity_before=metrics[PERPLEXITY_BEFORE],
-        comparison=compare(score, current),
+        comparison=compare(metrics[BITS_PER_BYTE], current),
     )
+
+
+def objection(metrics: Mapping[str, float], limits: Limits, current: ModelVersion | None) -> str | None:
+    """Say what speaks against a model with these metrics."""
+    score, after, before = metrics[BITS_PER_BYTE], metrics[PERPLEXITY], metrics[PERPLEXITY_BEFORE]
+    if after >= before:
+        return (
+            f"the model has learned nothing: perplexity {after:.1f} on held-out text, {before:.1f} untrained"
+        )
+    if score > limits.bits_per_byte:
+        return f"{score:.3f} bits per byte on held-out text; at most {limits.bits_per_byte} is allowed"
+    best = current.metrics.get(BITS_PER_BYTE) if current else None
+    if current and best and score > best * (1 + limits.regression):
+        return (
+            f"{score:.3f} bits per byte on held-out text, more than {limits.regression:.0%} worse than the"
+            f" {best:.3f} of version {current.version}, which serves"
+        )
+    return None
 
 
 def final_metrics(training: Training) -> Mapping[str, float]:

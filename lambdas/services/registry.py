@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from atelier.contract.documents import Invalid
 from atelier.contract.events import MODEL, FlowInput, FlowResult, Judgement, Training
 from atelier.lambdas.domain import Approval, ModelVersion
-from atelier.lambdas.errors import Conflict, Invalid
+from atelier.lambdas.errors import Conflict
 from atelier.lambdas.ports import Artifacts, Registry
 
 

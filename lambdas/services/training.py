@@ -6,10 +6,10 @@ import re
 from dataclasses import asdict
 from itertools import count
 
-from atelier.contract.documents import parse
+from atelier.contract.documents import Invalid, parse
 from atelier.contract.events import LATEST, FlowInput, FlowResult, StartTraining
 from atelier.lambdas.domain import Flow, Step
-from atelier.lambdas.errors import Conflict, Failed, Invalid, NotFound
+from atelier.lambdas.errors import Conflict, Failed, NotFound
 from atelier.lambdas.ports import Flows, TrainingData
 from atelier.lambdas.services.candidates import name_of
 

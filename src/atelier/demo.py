@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from atelier.client import completions, datasets, repositories, timing
 from atelier.client.errors import Problem
-from atelier.client.following import Asked, Event, Finished, follow
+from atelier.client.following import Asked, Event, Held, follow
 from atelier.client.models import Models, Version
 from atelier.client.outputs import PREFIX, output
 from atelier.client.pipelines import Action, Execution, Pipelines
@@ -146,16 +146,13 @@ class Result:
 
 def go(clients: Clients, plan: Plan, view: View, clock: Clock) -> Result:
     """Take a commit through the deployed pipeline and ask the model that it published."""
-    upload(clients, plan, view, clock)
-    run = begin(clients, plan, view, clock)
-    with clock.timed("pipeline"):
-        execution = attend(clients, plan, view, run)
-    measured = timing.of(clients, execution)
-    clock.seconds.update(measured)
+    data = upload(clients, plan, view, clock)
+    run = begin(clients, plan, view, clock, joins=not data.is_new)
+    execution = attend(clients, plan, view, clock, run)
     return conclude(clients, plan, view, clock, execution)
 
 
-def upload(clients: Clients, plan: Plan, view: View, clock: Clock) -> None:
+def upload(clients: Clients, plan: Plan, view: View, clock: Clock) -> datasets.Dataset:
     """Upload the training data, unless this version is there."""
     with clock.timed("data"):
         bucket = output(clients, f"{plan.prefix}-storage", "DataBucketName")
@@ -164,17 +161,24 @@ def upload(clients: Clients, plan: Plan, view: View, clock: Clock) -> None:
         else:
             found = datasets.upload(clients, bucket, plan.data)
     what = "uploaded" if found.is_new else "already there"
-    view.step(f"Data version {found.version}, {found.size / 1e6:.1f} MB of text: {what}")
+    view.step(f"Data version {found.version}, {found.size:,} bytes of text: {what}")
+    return found
 
 
-def begin(clients: Clients, plan: Plan, view: View, clock: Clock) -> str:
-    """Push what is checked out, or start the pipeline when it was pushed before; return the run's id."""
+def begin(clients: Clients, plan: Plan, view: View, clock: Clock, *, joins: bool) -> str:
+    """Push what is checked out, or start the pipeline when it was pushed before; return the run's id.
+
+    With *joins*, a run of the same commit that is still under way is the one to follow.
+    """
     head = repositories.head(plan.folder)
     for warning in left_behind(head):
         view.warn(warning)
     pipelines = Pipelines(clients=clients)
-    clear(pipelines, plan, view)
     before = pipelines.latest(plan.pipeline)
+    if before and joins and is_under_way(pipelines.execution(plan.pipeline, before), head.commit):
+        view.step(f"Going on with run {before} of {head.commit[:8]} “{head.subject}”")
+        return before
+    clear(pipelines, plan, view, pipelines.waiting(plan.pipeline))
     with clock.timed("push"):
         pushed = repositories.push(clients, plan.folder, repositories.source(clients, plan.pipeline))
         if pushed.is_news:
@@ -182,6 +186,11 @@ def begin(clients: Clients, plan: Plan, view: View, clock: Clock) -> str:
             return started(pipelines, plan.pipeline, before, head.commit)
     view.step(f"{head.commit[:8]} “{head.subject}” was pushed before: starting the pipeline itself")
     return pipelines.start(plan.pipeline, {})
+
+
+def is_under_way(run: Execution, commit: str) -> bool:
+    """Say whether a run still goes on with this commit."""
+    return run.commit == commit and not run.has_ended
 
 
 def left_behind(head: repositories.Head) -> Iterator[str]:
@@ -192,9 +201,8 @@ def left_behind(head: repositories.Head) -> Iterator[str]:
         yield f"only what is committed goes; not committed: {named}{rest}"
 
 
-def clear(pipelines: Pipelines, plan: Plan, view: View) -> None:
+def clear(pipelines: Pipelines, plan: Plan, view: View, run: str | None) -> None:
     """Reject an earlier run that waits for approval: the approval stage holds one run at a time."""
-    run = pipelines.waiting(plan.pipeline)
     if run is None:
         return
     earlier = pipelines.execution(plan.pipeline, run)
@@ -225,23 +233,32 @@ def started(
     )
 
 
-def attend(clients: Clients, plan: Plan, view: View, run: str) -> Execution:
+def attend(clients: Clients, plan: Plan, view: View, clock: Clock, run: str) -> Execution:
     """Follow a run to its end, asking for the approval on the way; raise Problem when it fails."""
-    pipelines = Pipelines(clients=clients)
-    for event in follow(clients, plan.pipeline, run):
-        view.event(event)
-        if isinstance(event, Asked):
-            decision = view.decide(event.execution, event.action)
-            if decision is None:
-                raise Undecided(undecided(plan.pipeline, run))
-            pipelines.decide(
-                plan.pipeline, approve=decision.approve, comment=decision.comment, execution_id=run
-            )
-        if isinstance(event, Finished):
+    candidate = 0.0
+    with clock.timed("pipeline"):
+        for event in follow(clients, plan.pipeline, run):
             execution = event.execution
+            view.event(event)
+            if isinstance(event, Asked):
+                candidate = sum(timing.endpoint(clients, each) for each in execution.actions)
+                decide(clients, plan, view, event)
+            elif isinstance(event, Held):
+                clear(Pipelines(clients=clients), plan, view, event.by)
+    clock.seconds.update(timing.of(clients, execution, candidate=candidate))
     if execution.status != "Succeeded":
         raise Problem(failed(execution, Models(clients=clients, prefix=plan.prefix)))
     return execution
+
+
+def decide(clients: Clients, plan: Plan, view: View, asked: Asked) -> None:
+    """Ask, and hand the answer on; raise Undecided when there is none."""
+    decision = view.decide(asked.execution, asked.action)
+    if decision is None:
+        raise Undecided(undecided(plan.pipeline, asked.execution.id))
+    Pipelines(clients=clients).decide(
+        plan.pipeline, approve=decision.approve, comment=decision.comment, execution_id=asked.execution.id
+    )
 
 
 def undecided(pipeline: str, run: str) -> str:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from atelier.client.session import Clients
 
+Code = Mapping[str, tuple[str, bytes]]
+"""What functions run: key and content by the parameter that hands the key to the stacks."""
+
 STORAGE = "storage"
 ORDER = (STORAGE, "registry", "training-pipeline")
 
@@ -29,6 +32,7 @@ def deploy(
     prefix: str,
     parameters: Mapping[str, str] = MappingProxyType({}),
     progress: Callable[[Event], None] = lambda event: None,
+    code: Callable[[], Code] | None = None,
 ) -> list[Outcome]:
     """Create or update every stack; what one stack outputs is a parameter of those after it."""
     _refuse_unknown(parameters)
@@ -43,15 +47,22 @@ def deploy(
         outcome = stacks.apply(stack(name, prefix, values))
         values.update(outcome.outputs)
         if name == STORAGE:
-            values.update(upload_code(clients.s3, values["CodeBucketName"]))
+            values.update(upload(clients.s3, values["CodeBucketName"], (code or built)()))
         outcomes.append(outcome)
     return outcomes
 
 
 def _refuse_unknown(parameters: Mapping[str, str]) -> None:
-    known = {name for each in ORDER for name in synth.TEMPLATES[each]().parameters}
-    if unknown := sorted(parameters.keys() - known):
-        raise Problem(f"no stack has a parameter {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    """Refuse what no stack lets a person choose: what has no default comes from other stacks."""
+    choices = {
+        name
+        for each in ORDER
+        for name, parameter in synth.TEMPLATES[each]().parameters.items()
+        if "Default" in parameter.properties and name != "Prefix"
+    }
+    if unknown := sorted(parameters.keys() - choices):
+        names = ", ".join(sorted(choices))
+        raise Problem(f"no stack has a parameter {', '.join(unknown)} to choose; there are {names}")
 
 
 def stack(name: str, prefix: str, values: dict[str, str]) -> Stack:
@@ -64,21 +75,24 @@ def stack(name: str, prefix: str, values: dict[str, str]) -> Stack:
     )
 
 
-def upload_code(s3: S3Client, code_bucket: str) -> dict[str, str]:
-    """Upload the functions' zip and their dependencies' layer, unless they are there; return their keys."""
-    keys = {}
-    for parameter, (key, body) in {"CodeKey": bundle.functions(), "LayerKey": bundle.layer()}.items():
+def built() -> Code:
+    """Build the functions' zip and their dependencies' layer."""
+    return {"CodeKey": bundle.functions(), "LayerKey": bundle.layer()}
+
+
+def upload(s3: S3Client, code_bucket: str, code: Code) -> dict[str, str]:
+    """Upload what is not there yet; return the keys by parameter."""
+    for key, body in code.values():
         if not s3.list_objects_v2(Bucket=code_bucket, Prefix=key).get("KeyCount"):
             s3.put_object(Bucket=code_bucket, Key=key, Body=body)
-        keys[parameter] = key
-    return keys
+    return {parameter: key for parameter, (key, _) in code.items()}
 
 
 def _uploader(s3: S3Client, bucket: str | None) -> Callable[[str, bytes], str]:
-    def upload(key: str, body: bytes) -> str:
+    def put(key: str, body: bytes) -> str:
         if bucket is None:
             raise Problem(f"{key} is too large for a request, and there is no bucket for it yet")
         s3.put_object(Bucket=bucket, Key=key, Body=body)
         return f"{s3.meta.endpoint_url}/{bucket}/{key}"
 
-    return upload
+    return put

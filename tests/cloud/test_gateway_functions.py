@@ -161,6 +161,19 @@ def test_what_a_function_prints_is_its_log(call, cloud, unique):
         assert expected in text
 
 
+def test_a_function_can_log_json(call, cloud, unique):
+    source = """
+        import logging
+        def handler(event, context):
+            logging.getLogger("shop").info("sold %s", 3)
+    """
+    call(source, LoggingConfig={"LogFormat": "JSON", "LogGroup": f"/aws/lambda/{unique}"})
+
+    events = cloud.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{unique}")["events"]
+    line = json.loads(next(each["message"] for each in events if "sold" in each["message"]))
+    assert ("INFO", "sold 3", "shop") == (line["level"], line["message"], line["logger"])
+
+
 def test_other_runtimes_are_refused_by_name(call):
     assert "nodejs20.x is not part of the local cloud" in call("", Runtime="nodejs20.x")["errorMessage"]
 

@@ -1,64 +1,14 @@
 """CloudFormation: each property takes effect, and what does not exist here is refused by name."""
 
-import http.client
 import json
+import re
 import time
 
 import pytest
 from botocore.exceptions import ClientError
+from stacks import a_function, trust
 
 ROLE = "arn:aws:iam::000000000000:role/"
-
-
-def trust(service):
-    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
-    return {"Version": "2012-10-17", "Statement": [statement]}
-
-
-class Stacks:
-    """Stacks of one test."""
-
-    def __init__(self, cloudformation, name):
-        self.cloudformation, self.name, self.made = cloudformation, name, False
-
-    def __call__(self, resources, outputs=None):
-        """Create or update the stack; return its outputs, or the first failure's words."""
-        body = {"Resources": resources, "Outputs": {k: {"Value": v} for k, v in (outputs or {}).items()}}
-        verb = self.cloudformation.update_stack if self.made else self.cloudformation.create_stack
-        verb(StackName=self.name, TemplateBody=json.dumps(body), Capabilities=["CAPABILITY_NAMED_IAM"])
-        self.made = True
-        stack = self.settled()
-        if not stack["StackStatus"].endswith(("CREATE_COMPLETE", "UPDATE_COMPLETE")):
-            return self.first_failure()
-        return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
-
-    def settled(self):
-        for _ in range(600):
-            stack = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"][0]
-            if not stack["StackStatus"].endswith("IN_PROGRESS"):
-                return stack
-            time.sleep(0.05)
-        raise TimeoutError(self.name)
-
-    def first_failure(self):
-        events = self.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
-        failed = [each for each in reversed(events) if each["ResourceStatus"].endswith("FAILED")]
-        return failed[0]["ResourceStatusReason"]
-
-    def delete(self):
-        self.cloudformation.delete_stack(StackName=self.name)
-        try:
-            return self.settled()["StackStatus"]
-        except ClientError:
-            return "DELETE_COMPLETE"
-
-
-@pytest.fixture
-def deploy(cloud, unique):
-    stacks = Stacks(cloud.client("cloudformation"), unique)
-    yield stacks
-    if stacks.made:
-        stacks.delete()
 
 
 def test_every_property_of_a_bucket_takes_effect(cloud, deploy, unique):
@@ -168,24 +118,6 @@ def test_every_property_of_a_table_takes_effect(cloud, deploy, unique):
     assert "DELETE_COMPLETE" == deploy.delete()
 
 
-def a_function(unique, **more):
-    return {
-        "R": {
-            "Type": "AWS::IAM::Role",
-            "Properties": {"AssumeRolePolicyDocument": trust("lambda.amazonaws.com")},
-        },
-        "F": {
-            "Type": "AWS::Lambda::Function",
-            "Properties": {
-                **{"FunctionName": unique, "Runtime": "python3.12", "Handler": "index.handler"},
-                **{"Role": {"Fn::GetAtt": ["R", "Arn"]}},
-                **{"Code": {"ZipFile": "def handler(event, context): return event"}},
-                **more,
-            },
-        },
-    }
-
-
 def test_every_property_of_a_function_takes_effect(cloud, deploy, unique):
     deploy(
         a_function(
@@ -219,8 +151,6 @@ def test_every_property_of_a_function_takes_effect(cloud, deploy, unique):
     ],
 )
 def test_a_function_that_cannot_run_is_refused(cloud, deploy, unique, wrong, reason):
-    import re
-
     assert re.search(reason, deploy(a_function(unique, **wrong)))
 
 
@@ -353,170 +283,3 @@ def test_an_update_that_yields_a_new_name_replaces_and_deletes_the_old(cloud, de
         each["repositoryName"] for each in cloud.client("codecommit").list_repositories()["repositories"]
     ]
     assert [f"{unique}-b"] == [name for name in names if name.startswith(unique)]
-
-
-ACCESS_LOG = '{"status": "$context.status", "at": "$context.resourcePath", "x": "$context.x"}'
-API_SOURCE = """
-import json
-def handler(event, context):
-    if event["path"].endswith("/broken"):
-        raise RuntimeError("a secret detail")
-    return {"statusCode": 200, "body": event["body"]}
-"""
-
-
-def an_api(unique, *, permitted=True, timeout=29000, source=API_SOURCE):
-    api, model = {"Ref": "Api"}, {"type": "object", "required": ["prompt"]}
-    model |= {"properties": {"prompt": {"type": "string", "maxLength": 10}}, "additionalProperties": False}
-    uri = {
-        "Fn::Sub": "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/${F.Arn}/invocations",
-    }
-    proxy = {"Type": "AWS_PROXY", "IntegrationHttpMethod": "POST", "Uri": uri, "TimeoutInMillis": timeout}
-    method = {"RestApiId": api, "HttpMethod": "POST", "AuthorizationType": "NONE", "Integration": proxy}
-    resources = a_function(unique, Code={"ZipFile": source}) | {
-        "L": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": f"access-{unique}"}},
-        "Api": {
-            "Type": "AWS::ApiGateway::RestApi",
-            "Properties": {
-                **{"Name": unique, "ApiKeySourceType": "HEADER"},
-                "EndpointConfiguration": {"Types": ["REGIONAL"]},
-            },
-        },
-        "Path": {
-            "Type": "AWS::ApiGateway::Resource",
-            "Properties": {
-                "RestApiId": api,
-                "ParentId": {"Fn::GetAtt": ["Api", "RootResourceId"]},
-                "PathPart": "c",
-            },
-        },
-        "Broken": {
-            "Type": "AWS::ApiGateway::Resource",
-            "Properties": {"RestApiId": api, "ParentId": {"Ref": "Path"}, "PathPart": "broken"},
-        },
-        "Model": {
-            "Type": "AWS::ApiGateway::Model",
-            "Properties": {
-                "RestApiId": api,
-                "Name": "Asked",
-                "ContentType": "application/json",
-                "Schema": model,
-            },
-        },
-        "Validator": {
-            "Type": "AWS::ApiGateway::RequestValidator",
-            "Properties": {"RestApiId": api, "Name": "body", "ValidateRequestBody": True},
-        },
-        "Post": {
-            "Type": "AWS::ApiGateway::Method",
-            "Properties": {
-                **method,
-                **{
-                    "ResourceId": {"Ref": "Path"},
-                    "ApiKeyRequired": True,
-                    "RequestValidatorId": {"Ref": "Validator"},
-                },
-                **{"RequestModels": {"application/json": {"Ref": "Model"}}},
-            },
-        },
-        "PostBroken": {
-            "Type": "AWS::ApiGateway::Method",
-            "Properties": {**method, "ResourceId": {"Ref": "Broken"}, "ApiKeyRequired": True},
-        },
-        "Refusal": {
-            "Type": "AWS::ApiGateway::GatewayResponse",
-            "Properties": {
-                **{"RestApiId": api, "ResponseType": "INVALID_API_KEY", "StatusCode": "403"},
-                "ResponseTemplates": {"application/json": '{"message": "send a key"}'},
-            },
-        },
-        "Deployment": {
-            **{"Type": "AWS::ApiGateway::Deployment", "Properties": {"RestApiId": api}},
-            "DependsOn": ["Post", "PostBroken", "Refusal"],
-        },
-        "Stage": {
-            "Type": "AWS::ApiGateway::Stage",
-            "Properties": {
-                **{"RestApiId": api, "DeploymentId": {"Ref": "Deployment"}, "StageName": "live"},
-                "AccessLogSetting": {
-                    "DestinationArn": {"Fn::GetAtt": ["L", "Arn"]},
-                    "Format": ACCESS_LOG,
-                },
-            },
-        },
-        "Key": {
-            "Type": "AWS::ApiGateway::ApiKey",
-            "Properties": {"Enabled": True, "Value": f"{unique}-0123456789-0123456789"},
-        },
-        "Plan": {
-            "Type": "AWS::ApiGateway::UsagePlan",
-            "Properties": {"ApiStages": [{"ApiId": api, "Stage": {"Ref": "Stage"}}]},
-        },
-        "PlanKey": {
-            "Type": "AWS::ApiGateway::UsagePlanKey",
-            "Properties": {"KeyId": {"Ref": "Key"}, "KeyType": "API_KEY", "UsagePlanId": {"Ref": "Plan"}},
-        },
-    }
-    if permitted:
-        arn = {"Fn::Sub": "arn:aws:execute-api:us-east-1:000000000000:${Api}/*/POST/*"}
-        resources["Permission"] = {
-            "Type": "AWS::Lambda::Permission",
-            "Properties": {
-                **{"Action": "lambda:InvokeFunction", "FunctionName": {"Ref": "F"}, "SourceArn": arn},
-                "Principal": "apigateway.amazonaws.com",
-            },
-        }
-    return resources
-
-
-def ask(cloud, api, body, key=None, path="/c"):
-    connection = http.client.HTTPConnection(cloud.endpoint.removeprefix("http://"), timeout=30)
-    headers = {"content-type": "application/json", **({"x-api-key": key} if key else {})}
-    try:
-        connection.request("POST", f"/_aws/execute-api/{api}/live{path}", body, headers)
-        response = connection.getresponse()
-        return response.status, response.read().decode()
-    finally:
-        connection.close()
-
-
-def test_an_api_answers_as_its_template_says(cloud, deploy, unique):
-    api = deploy(an_api(unique), {"Id": {"Ref": "Api"}})["Id"]
-    key = f"{unique}-0123456789-0123456789"
-
-    assert (200, '{"prompt": "hi"}') == ask(cloud, api, '{"prompt": "hi"}', key)
-    assert (403, '{"message": "send a key"}') == ask(cloud, api, '{"prompt": "hi"}')
-    assert 403 == ask(cloud, api, '{"prompt": "hi"}', "another key")[0]
-    for wrong in ("{", '{"prompt": 7}', '{"prompt": "much too long"}', '{"prompt": "a", "b": 1}', "{}", "[]"):
-        assert 400 == ask(cloud, api, wrong, key)[0], wrong
-    assert 413 == ask(cloud, api, '{"prompt": "' + "x" * 7_000_000 + '"}', key, "/c/broken")[0]
-    status, text = ask(cloud, api, "{}", key, "/c/broken")
-    assert (502, "secret" in text) == (status, False)
-    lines = cloud.client("logs").filter_log_events(logGroupName=f"access-{unique}")["events"]
-    first = json.loads(lines[0]["message"])
-    assert {"status": "200", "at": "/c", "x": "-"} == first
-
-
-def test_an_api_is_reached_by_its_host_name_too(cloud, deploy, unique):
-    api = deploy(an_api(unique), {"Id": {"Ref": "Api"}})["Id"]
-    connection = http.client.HTTPConnection(cloud.endpoint.removeprefix("http://"), timeout=30)
-    headers = {"Host": f"{api}.execute-api.us-east-1.amazonaws.com", "content-type": "application/json"}
-    headers["x-api-key"] = f"{unique}-0123456789-0123456789"
-    connection.request("POST", "/live/c", '{"prompt": "hi"}', headers)
-    response = connection.getresponse()
-
-    assert (200, b'{"prompt": "hi"}') == (response.status, response.read())
-    connection.close()
-
-
-def test_an_api_without_permission_does_not_reach_its_function(cloud, deploy, unique):
-    api = deploy(an_api(unique, permitted=False), {"Id": {"Ref": "Api"}})["Id"]
-
-    assert 500 == ask(cloud, api, '{"prompt": "hi"}', f"{unique}-0123456789-0123456789")[0]
-
-
-def test_an_integration_that_takes_too_long_is_given_up(cloud, deploy, unique):
-    slow = "import time\ndef handler(event, context):\n  time.sleep(2)\n  return {'statusCode': 200}"
-    api = deploy(an_api(unique, timeout=300, source=slow), {"Id": {"Ref": "Api"}})["Id"]
-
-    assert 504 == ask(cloud, api, '{"prompt": "hi"}', f"{unique}-0123456789-0123456789")[0]

@@ -149,6 +149,25 @@ def test_a_task_that_is_not_here_fails_by_name(run, resource, reason):
     assert reason in failed["cause"]
 
 
+def test_starting_a_running_execution_again_with_the_same_input_is_the_same_execution(cloud, role, unique):
+    states = cloud.client("stepfunctions")
+    wait = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 60, "End": True}}}
+    machine = states.create_state_machine(
+        name=unique, roleArn=role(cloud, [], "states.amazonaws.com"), definition=json.dumps(wait)
+    )["stateMachineArn"]
+
+    first = states.start_execution(stateMachineArn=machine, name="once", input='{"a": 1}')
+    again = states.start_execution(stateMachineArn=machine, name="once", input='{"a": 1}')
+
+    assert first["executionArn"] == again["executionArn"]
+    with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
+        states.start_execution(stateMachineArn=machine, name="once", input='{"a": 2}')
+    states.stop_execution(executionArn=first["executionArn"])
+    with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
+        states.start_execution(stateMachineArn=machine, name="once", input='{"a": 1}')
+    states.delete_state_machine(stateMachineArn=machine)
+
+
 @pytest.fixture
 def rule(cloud, unique):
     """Make a rule on events of a source of this test, with one target."""
@@ -222,23 +241,6 @@ def test_a_target_that_is_not_here_is_refused(cloud, unique):
 
     with pytest.raises(ClientError, match="kinesis are not part of the local cloud"):
         events.put_targets(Rule=unique, Targets=[target])
-    events.delete_rule(Name=unique)
-
-
-def test_our_services_events_reach_rules(cloud, unique, queue):
-    let_events_send(cloud, queue)
-    events, pattern = (
-        cloud.client("events"),
-        {"source": ["aws.codecommit"], "detail": {"repositoryName": [unique]}},
-    )
-    events.put_rule(Name=unique, EventPattern=json.dumps(pattern))
-    events.put_targets(Rule=unique, Targets=[{"Id": "1", "Arn": arn(queue)}])
-
-    cloud.client("codecommit").create_repository(repositoryName=unique)
-
-    codecommit = cloud.client("codecommit")
-    assert codecommit.get_repository(repositoryName=unique)
-    events.remove_targets(Rule=unique, Ids=["1"])
     events.delete_rule(Name=unique)
 
 

@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
-from sagemaker_world import ECHO, World
+from sagemaker_world import ECHO, ROLE, World
 
 from atelier.cloud.context import Refused
+from atelier.cloud.services.resources import Request
 from atelier.cloud.services.sagemaker.plugin import PLUGIN
 from atelier.cloud.services.wire import ServiceError
 
@@ -546,3 +547,40 @@ def test_throttled_storage_fails_an_endpoint_with_the_reason(tmp_path, cloud):
 
     assert "SlowDown" in described["FailureReason"]
     world.close()
+
+
+def test_a_stack_cannot_change_a_model_of_a_custom_name(world):
+    (model, *_) = PLUGIN.resources
+    container = {"Image": world.image("echo", echo("v1"))}
+    properties = {"ModelName": "mine", "ExecutionRoleArn": ROLE, "PrimaryContainer": container}
+    request = Request(stack="s", logical_id="Model", properties=properties, name="generated")
+    made = model.create(world.cloud, request)
+
+    with pytest.raises(Refused, match="it has a custom name: rename mine"):
+        model.update(world.cloud, made.ref, request)
+
+
+def test_a_second_update_waits_for_the_first(world):
+    serve(world, "patient")
+    world.config("later", world.image("echo-v2", echo("v2")))
+    world.call("UpdateEndpoint", EndpointName="patient", EndpointConfigName="later")
+
+    with pytest.raises(ServiceError, match="Cannot update in-progress endpoint"):
+        world.call("UpdateEndpoint", EndpointName="patient", EndpointConfigName="later")
+    assert "later" == world.settled("patient")["EndpointConfigName"]
+
+
+def test_an_update_that_a_kill_interrupted_leaves_the_old_one_serving(world):
+    serve(world, "halfway")
+    table = world.cloud.store.table("sagemaker.endpoints")
+    PLUGIN.service.stop(world.cloud)
+    table.change("halfway", EndpointStatus="Updating", pending={"Id": "i-new"})
+    stray = world.home / "sagemaker" / "endpoints" / "halfway" / "i-new"
+    stray.mkdir()
+
+    PLUGIN.service.start(world.cloud)
+
+    described = world.settled("halfway")
+    assert ("InService", "halfway") == (described["EndpointStatus"], described["EndpointConfigName"])
+    assert "the local cloud was stopped while" in described["FailureReason"]
+    assert not stray.exists()

@@ -181,6 +181,26 @@ def test_a_failed_job_fails_its_task_with_its_description(cloud, role, image, bu
     assert "AlgorithmError: the text is binary, exit code: 1" == cause["FailureReason"]
 
 
+def test_an_aborted_execution_stops_its_job(cloud, role, image, bucket, unique):
+    role_arn, sagemaker, workflows = (
+        role(cloud, WORK, SAGEMAKER),
+        *map(cloud.client, ("sagemaker", "stepfunctions")),
+    )
+    request = job(unique, image, role_arn, bucket, Environment={"SLEEP": "1"})
+    states = {"Train": task("sagemaker:createTrainingJob.sync", request)}
+    machine = workflows.create_state_machine(
+        name=unique,
+        definition=json.dumps({"StartAt": "Train", "States": states}),
+        roleArn=role(cloud, [allow("sagemaker:*"), passing(role_arn)], "states.amazonaws.com"),
+    )["stateMachineArn"]
+    execution = workflows.start_execution(stateMachineArn=machine, input="{}")["executionArn"]
+    until(lambda: sagemaker.list_training_jobs(NameContains=unique)["TrainingJobSummaries"], bool)
+
+    workflows.stop_execution(executionArn=execution)
+
+    assert "Stopped" == trained(sagemaker, unique)["TrainingJobStatus"]
+
+
 @pytest.mark.parametrize(
     ("statements", "denied"),
     [([], "sagemaker:CreateTrainingJob"), ([allow("sagemaker:*")], "iam:PassRole")],
@@ -314,6 +334,8 @@ def test_a_stack_makes_changes_and_deletes_an_endpoint(cloud, role, image, uniqu
 
     cloud.client("cloudformation").delete_stack(StackName=unique)
     until(lambda: names(sagemaker, outputs["Name"]), lambda found: not found)
+    until(lambda: sagemaker.list_models(NameContains=unique)["Models"], lambda found: not found)
+    assert [] == sagemaker.list_endpoint_configs(NameContains=unique)["EndpointConfigs"]
 
 
 def names(sagemaker, part):

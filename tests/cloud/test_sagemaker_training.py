@@ -328,6 +328,16 @@ def test_a_job_that_has_ended_cannot_be_stopped(world):
         world.call("StopTrainingJob", TrainingJobName="over")
 
 
+def channel(name):
+    source = {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/key"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+
+
+def algorithm(regex):
+    definitions = [{"Name": "loss", "Regex": regex}]
+    return {"TrainingImage": "host/x:1", "TrainingInputMode": "File", "MetricDefinitions": definitions}
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -341,6 +351,10 @@ def test_a_job_that_has_ended_cannot_be_stopped(world):
         ),
         ({"StoppingCondition": {"MaxRuntimeInSeconds": 9, "MaxWaitTimeInSeconds": 9}}, "not supported when"),
         ({"EnableManagedSpotTraining": True}, "Invalid MaxWaitTimeInSeconds"),
+        ({"InputDataConfig": [channel(".."), channel("a")]}, "cannot be named after"),
+        ({"InputDataConfig": [channel("a"), channel("a")]}, "must be unique"),
+        ({"AlgorithmSpecification": algorithm("(")}, "is invalid"),
+        ({"AlgorithmSpecification": algorithm("loss")}, "has no capture group"),
     ],
 )
 def test_an_invalid_request_is_refused(world, change, problem):
@@ -476,3 +490,18 @@ def test_tags_are_kept_and_listed(world):
     job = world.train("tagged", world.image("log", "print(1)"), Tags=tags)
 
     assert tags == world.call("ListTags", ResourceArn=job["TrainingJobArn"])["Tags"]
+
+
+def test_hyperparameters_are_data_in_events(world):
+    world.train("data", world.image("log", "print(1)"), HyperParameters={"maxTime": "5"})
+
+    assert {"maxTime": "5"} == world.cloud.events.published[-1]["detail"]["HyperParameters"]
+
+
+@pytest.mark.parametrize(("text", "problem"), [('{"colour": 1}', "sets colour"), ("{", "is not JSON")])
+def test_settings_that_are_wrong_are_said_at_start(tmp_path, cloud, text, problem):
+    world = World(tmp_path, cloud, settings=text)
+
+    with pytest.raises(Refused, match=problem):
+        PLUGIN.service.start(world.cloud)
+    world.close()

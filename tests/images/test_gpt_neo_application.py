@@ -52,7 +52,7 @@ class Loading:
         self.may_load.wait(5)
         if self.error:
             raise self.error
-        limits = Limits(context=40, vocabulary=256)
+        limits = Limits(context=40, vocabulary=256, token_bytes=1)
         return Loaded(
             engine=self.engine, encode=lambda text: list(text.encode()), limits=limits, about={"steps": 7}
         )

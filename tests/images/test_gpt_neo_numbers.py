@@ -8,6 +8,8 @@ from gpt_neo import metrics, schedule
 from gpt_neo.errors import Failure
 from gpt_neo.metrics import Score
 
+from atelier.contract.events import METRICS
+
 
 def test_a_model_that_knows_nothing_needs_eight_bits_for_a_byte():
     by_byte = Score(nats=1000 * math.log(256), tokens=1000, bytes=1000)
@@ -57,6 +59,12 @@ def test_the_documented_expressions_find_their_numbers_and_no_others(name, expec
     documented = dict(re.findall(r"^ {4}(\S+:\S+) +(\S.*)$", metrics.__doc__, re.MULTILINE))
 
     assert [expected] == [found[1] for line in LINES if (found := re.search(documented[name], line))]
+
+
+def test_the_training_job_asks_for_metrics_that_the_log_tells():
+    found = {name: [line for line in LINES if re.search(regex, line)] for name, regex in METRICS.items()}
+
+    assert {name: 1 for name in METRICS} == {name: len(lines) for name, lines in found.items()}
 
 
 def test_the_learning_rate_rises_and_then_falls_to_its_floor():

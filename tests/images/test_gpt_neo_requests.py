@@ -6,7 +6,7 @@ import pytest
 from gpt_neo import prompts
 from gpt_neo.prompts import Invalid, Limits, Wish
 
-LIMITS = Limits(context=128, vocabulary=2048)
+LIMITS = Limits(context=128, vocabulary=2048, token_bytes=10)
 
 
 def parse(**request) -> list[Wish]:
@@ -53,6 +53,7 @@ def test_one_stop_text_needs_no_list():
         ({"prompt": ["a"] * 17}, "prompt must be a text or a list of 1 to 16 texts"),
         ({"prompt": None}, "prompt must be a text"),
         ({"prompt": ["a", 7]}, "prompt must be a text"),
+        ({"prompt": "ä" * 641}, "prompt has 1282 bytes, more than the 128 tokens this model can hold"),
         ({"prompt": "\ud800"}, "half of a surrogate pair"),
         ({"prompt": "a", "tempreature": 1}, "unknown field tempreature; known are prompt, max_new_tokens"),
         ({"prompt": "a", "max_new_tokens": 0}, "max_new_tokens must be a whole number from 1 to 128"),

@@ -233,7 +233,7 @@ def test_an_earlier_run_that_waits_is_rejected_when_it_may_be():
     codepipeline = FakeCodePipeline(token="t")
     pipelines = Pipelines(clients=SimpleNamespace(codepipeline=codepipeline, where="here"))
 
-    demo.clear(pipelines, demo.Plan(folder="."), Watcher(yes=True))
+    demo.clear(pipelines, demo.Plan(folder="."), Watcher(yes=True), "run-1")
 
     assert "Rejected" == codepipeline.decision["result"]["status"]
 
@@ -243,8 +243,20 @@ def test_an_earlier_run_that_waits_is_left_alone_otherwise():
     pipelines = Pipelines(clients=SimpleNamespace(codepipeline=codepipeline, where="here"))
 
     with pytest.raises(demo.Undecided, match="run run-1 waits for approval"):
-        demo.clear(pipelines, demo.Plan(folder="."), Watcher())
+        demo.clear(pipelines, demo.Plan(folder="."), Watcher(), "run-1")
     assert {} == codepipeline.decision
+
+
+@pytest.mark.parametrize(
+    ("status", "commit", "expected"),
+    [
+        ("InProgress", "c0ffee00c0ffee00", True),
+        ("Failed", "c0ffee00c0ffee00", False),
+        ("InProgress", "another", False),
+    ],
+)
+def test_a_run_of_the_same_commit_that_is_under_way_is_gone_on_with(status, commit, expected):
+    assert expected == demo.is_under_way(execution(status=status), commit)
 
 
 def test_a_push_that_starts_nothing_is_a_problem(monkeypatch):

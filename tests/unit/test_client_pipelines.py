@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from client_fakes import START, FakeCodePipeline, action_detail
 
 from atelier.client.errors import NotFound, Problem, Refusal
-from atelier.client.following import Asked, Finished, Learned, Moved, follow
+from atelier.client.following import Asked, Finished, Held, Learned, Moved, follow
 from atelier.client.pipelines import Pipelines
 from atelier.client.training import Progress, read
 
@@ -197,6 +197,16 @@ def test_following_tells_every_change_once_and_ends():
     assert isinstance(told[-1], Finished)
 
 
+def test_following_names_the_run_that_holds_this_one_up_once():
+    frames = [[action_detail("Source", "Succeeded")] for _ in range(15)]
+    codepipeline = FakeCodePipeline(frames=frames, token="t")
+    codepipeline.holder = "run-0"
+
+    told = list(follow(clients(codepipeline), "atelier-training", "run-1", sleep=lambda seconds: None))
+
+    assert ["run-0"] == [each.by for each in told if isinstance(each, Held)]
+
+
 def test_following_reads_the_training_job_behind_the_flow():
     flow = "arn:aws:states:us-east-1:000000000000:execution:flow:run-1-1"
     frames = [[action_detail("Train", "InProgress", id=flow)], [action_detail("Train", "Succeeded", id=flow)]]
@@ -205,7 +215,9 @@ def test_following_reads_the_training_job_behind_the_flow():
         FakeCodePipeline(frames=frames),
         stepfunctions=SimpleNamespace(describe_execution=lambda executionArn: {"input": FLOW}),
         logs=SimpleNamespace(
-            describe_log_streams=lambda **request: {"logStreams": [{"logStreamName": "gpt-neo-1-1-0/algo-1"}]},
+            describe_log_streams=lambda **request: {
+                "logStreams": [{"logStreamName": "gpt-neo-1-1-0/algo-1"}]
+            },
             get_log_events=lambda **request: {
                 "events": [] if "nextToken" in request else [{"message": line} for line in lines],
                 "nextForwardToken": "f/1",

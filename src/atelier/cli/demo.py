@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -112,7 +113,7 @@ def _conclude(console: Console, result: Result) -> None:
 
     console.print()
     for answer in result.answers:
-        console.print(f"[bold]{escape(answer.prompt)}[/]{escape(answer.text)}\n", soft_wrap=True)
+        console.print(f"[bold]{escape(answer.prompt)}[/]{escape(tight(answer.text))}\n", soft_wrap=True)
     console.print(sheet(result.version), "")
     if result.previous is not None:
         console.print(comparison(result.previous, result.version), "")
@@ -122,6 +123,11 @@ def _conclude(console: Console, result: Result) -> None:
     console.print(f"  {curl_line(result.api, request, prefix=result.prefix)}", markup=False, soft_wrap=True)
     console.print(f'  atelier invoke "{result.answers[0].prompt}"', markup=False)
     console.print("The local cloud goes on running; `atelier down` stops it and keeps its state.")
+
+
+def tight(text: str) -> str:
+    """Return a text without the empty lines in its midst: a small model likes to write them."""
+    return re.sub(r"\n\s*\n", "\n", text).rstrip()
 
 
 def comparison(before: Version, now: Version) -> Table:

@@ -85,9 +85,9 @@ def explained(after_interrupt: str = "") -> Iterator[None]:
     """Turn every exception into an error that click shows as one line."""
     try:
         yield
-    except (click.ClickException, click.Abort, click.exceptions.Exit):
+    except (click.ClickException, click.exceptions.Exit):
         raise
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):  # click's prompts make the one of the other
         raise Interrupted(after_interrupt or "interrupted; nothing was undone") from None
     except BrokenPipeError:
         # whoever read us has gone: the rest is of no use, and Python must not complain when it flushes

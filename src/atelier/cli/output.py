@@ -60,9 +60,10 @@ def table(
     headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, title: str | None = None
 ) -> Table:
     """Return a plain table; the last column takes what is left and wraps."""
-    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    shown = any(headings)
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=shown)
     for index, heading in enumerate(headings):
-        made.add_column(heading, overflow="fold", ratio=None, no_wrap=index == 0)
+        made.add_column(heading, overflow="fold", no_wrap=index == 0)
     for row in rows:
         made.add_row(*row)
     return made

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.text import Text
 
 from atelier.cli import output
 from atelier.cli.connect import as_json, assignments, clients, on_aws
@@ -89,8 +90,10 @@ def show(name: str | None, run_id: str | None, aws: bool, as_json: bool) -> None
 
 def _print(run: Execution) -> None:
     console = output.console()
-    console.print(f"[bold]{run.pipeline}[/] run {run.id} is ", output.status(run.status), end="")
-    console.print(f", commit {output.short(run.commit)}" if run.commit else "")
+    commit = f", commit {output.short(run.commit)}" if run.commit else ""
+    console.print(
+        Text.assemble((run.pipeline, "bold"), f" run {run.id} is ", output.status(run.status), commit)
+    )
     if run.variables:
         console.print("with " + ", ".join(f"{key}={value}" for key, value in sorted(run.variables.items())))
     rows = [(*_row(each),) for each in run.actions]

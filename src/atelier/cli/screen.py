@@ -129,7 +129,7 @@ class Screen(Lines):
         parts = list(self._parts())
         return Group(*parts)
 
-    def _parts(self) -> Iterator[Table | Text | ProgressBar]:
+    def _parts(self) -> Iterator[Table]:
         if self._execution is None:
             return
         rows = [
@@ -143,8 +143,10 @@ class Screen(Lines):
         ]
         yield output.table(["STAGE", "STATUS", "TOOK", ""], rows)
         if self._progress is not None:
-            yield ProgressBar(total=self._progress.steps, completed=self._progress.step, width=60)
-            yield Text(progress(self._progress))
+            bar = ProgressBar(total=self._progress.steps, completed=self._progress.step, width=24)
+            line = Table.grid(padding=(0, 1))
+            line.add_row(bar, progress(self._progress))
+            yield line
 
     def decide(self, execution: Execution, action: Action) -> Decision | None:
         """Show the facts and ask."""

@@ -13,6 +13,9 @@ from atelier.client.training import Progress, Watch, name_of
 if TYPE_CHECKING:
     from atelier.client.session import Clients
 
+PATIENCE = 5
+"""Looks at a run that stands still before it is asked why."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Moved:
@@ -39,13 +42,21 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Held:
+    """Another run waits for a person where this one wants to pass; told once for each such run."""
+
+    execution: Execution
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finished:
     """Nothing more will happen."""
 
     execution: Execution
 
 
-Event = Moved | Learned | Asked | Finished
+Event = Moved | Learned | Asked | Held | Finished
 
 
 def follow(
@@ -62,6 +73,7 @@ def follow(
     while True:
         execution = pipelines.execution(pipeline, execution_id)
         yield from follower.changes(execution)
+        yield from follower.held(execution)
         if execution.has_ended:
             yield Finished(execution=execution)
             return
@@ -76,6 +88,8 @@ class _Follower:
         self._told: dict[tuple[str, str], tuple[str, str]] = {}
         self._watches: dict[str, Watch | None] = {}
         self._finished: set[str] = set()
+        self._idle = 0
+        self._holders: set[str] = set()
 
     def changes(self, execution: Execution) -> Iterator[Event]:
         for action in execution.actions:
@@ -88,6 +102,18 @@ class _Follower:
             if is_new and action.is_waiting:
                 yield Asked(execution=execution, action=action)
         yield from self._learned(execution)
+
+    def held(self, execution: Execution) -> Iterator[Held]:
+        """Say who holds a run up that has stood still for some looks."""
+        moves = execution.has_ended or any(each.status == "InProgress" for each in execution.actions)
+        self._idle = 0 if moves else self._idle + 1
+        if self._idle < PATIENCE:
+            return
+        self._idle = 0
+        by = Pipelines(clients=self._clients).waiting(execution.pipeline)
+        if by is not None and by != execution.id and by not in self._holders:
+            self._holders.add(by)
+            yield Held(execution=execution, by=by)
 
     def _learned(self, execution: Execution) -> Iterator[Learned]:
         for action in execution.actions:

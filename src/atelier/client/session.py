@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +130,8 @@ def local(*, endpoint: str, access_key: str, secret_key: str, region: str) -> Cl
 
 def aws() -> Clients:
     """Return the clients of the account that the AWS environment or profile names."""
-    session = boto3.Session()
+    # the SDK reads AWS_DEFAULT_REGION and profiles only; Lambda, the CLI and people set AWS_REGION
+    session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
     if session.region_name is None:
         raise Problem("no AWS region is set: export AWS_REGION, or choose a profile with AWS_PROFILE")
     config = Config(retries={"mode": "standard"}, ignore_configured_endpoint_urls=True)  # type: ignore[call-arg]

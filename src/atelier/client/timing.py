@@ -14,20 +14,24 @@ from atelier.client.pipelines import Action, Execution
 if TYPE_CHECKING:
     from atelier.client.session import Clients
 
-WORK = ("build", "training", "endpoints", "approval")
-"""What is not the pipeline's own overhead: it would take as long without a pipeline."""
 
+def of(clients: Clients, execution: Execution, *, candidate: float = 0.0) -> dict[str, float]:
+    """Return the seconds of every stage, of the model's own work in them, and of what the pipeline added.
 
-def of(clients: Clients, execution: Execution) -> dict[str, float]:
-    """Return the seconds of every stage, of the work inside, and of what the pipeline added to it."""
-    work = {name: seconds for name, seconds in _work(clients, execution) if seconds}
-    whole = _between(execution.actions)
-    return {
-        **dict(stages(execution)),
-        **work,
-        "run": whole,
-        "overhead": max(0.0, whole - sum(work.values())),
+    *candidate* is what the candidate endpoint took to come up: when the run has ended, it is gone. What is
+    not the pipeline's own overhead would take as long without a pipeline: the build, the training job, the
+    endpoints, and the person.
+    """
+    model = {
+        "training": _trained(clients, execution),
+        "endpoints": candidate + sum(endpoint(clients, each) for each in execution.actions),
     }
+    others = sum(
+        each.seconds for each in execution.actions if each.provider == "CodeBuild" or each.is_approval
+    )
+    whole = _between(execution.actions)
+    overhead = max(0.0, whole - others - sum(model.values()))
+    return {**dict(stages(execution)), **model, "overhead": overhead}
 
 
 def stages(execution: Execution) -> Iterator[tuple[str, float]]:
@@ -38,33 +42,30 @@ def stages(execution: Execution) -> Iterator[tuple[str, float]]:
             yield stage, _between(tuple(actions))
 
 
+def endpoint(clients: Clients, action: Action) -> float:
+    """Return the seconds in which the endpoint of *action* came up or moved; 0 when it has none now."""
+    name = action.variables.get("ENDPOINT")
+    if name is None or action.started is None:
+        return 0.0
+    try:
+        found = clients.sagemaker.describe_endpoint(EndpointName=name)
+    except ClientError:
+        return 0.0
+    if found["EndpointStatus"] != "InService":
+        return 0.0
+    moved = training.span(max(found["CreationTime"], action.started), found["LastModifiedTime"])
+    return min(max(moved or 0.0, 0.0), action.seconds)
+
+
+def _trained(clients: Clients, execution: Execution) -> float:
+    job = execution.outputs.get("TRAINING_JOB")
+    return (training.seconds(clients, job) or 0.0) if job else 0.0
+
+
 def _between(actions: tuple[Action, ...]) -> float:
-    begun = [each for each in actions if each.started]
-    start = min((each.started for each in begun if each.started), default=None)
-    end = max(
-        (each.started + timedelta(seconds=each.seconds) for each in begun if each.started), default=None
-    )
-    return training.span(start, end) or 0.0
-
-
-def _work(clients: Clients, execution: Execution) -> Iterator[tuple[str, float | None]]:
-    outputs = execution.outputs
-    yield "build", sum(each.seconds for each in execution.actions if each.provider == "CodeBuild")
-    if "TRAINING_JOB" in outputs:
-        yield "training", training.seconds(clients, outputs["TRAINING_JOB"])
-    yield "endpoints", sum(_endpoints(clients, execution))
-    yield "approval", sum(each.seconds for each in execution.actions if each.is_approval)
-
-
-def _endpoints(clients: Clients, execution: Execution) -> Iterator[float]:
-    """Yield what the stable endpoint took to come up or to move in this run."""
-    for action in execution.actions:
-        name = action.variables.get("ENDPOINT")
-        if name is None or action.started is None:
-            continue
-        try:
-            found = clients.sagemaker.describe_endpoint(EndpointName=name)
-        except ClientError:  # the candidate is gone by then
-            continue
-        moved = training.span(max(found["CreationTime"], action.started), found["LastModifiedTime"])
-        yield min(max(moved or 0.0, 0.0), action.seconds)
+    spans = [
+        (each.started, each.started + timedelta(seconds=each.seconds)) for each in actions if each.started
+    ]
+    if not spans:
+        return 0.0
+    return (max(end for _, end in spans) - min(start for start, _ in spans)).total_seconds()

@@ -105,23 +105,33 @@ class Decoder:
 
 def choose(logits: Tensor, wishes: Sequence[Wish], chances: Sequence[float]) -> list[int]:
     """Pick a token for each row: the likeliest, or the one that the row's chance falls on."""
-    temperature = torch.tensor([each.temperature for each in wishes], dtype=logits.dtype)
-    likeliest = logits.argmax(dim=-1)
-    if not temperature.any():
-        return likeliest.tolist()
-    warmth = torch.where(temperature > 0, temperature, 1.0)[:, None]
-    scaled = (logits - logits.max(dim=-1, keepdim=True).values) / warmth
+    picked = logits.argmax(dim=-1)
+    warm = [number for number, each in enumerate(wishes) if each.temperature > 0]
+    if warm:
+        picked[warm] = _draw(logits[warm], [wishes[each] for each in warm], [chances[each] for each in warm])
+    tokens: list[int] = picked.tolist()
+    return tokens
+
+
+def _draw(logits: Tensor, wishes: Sequence[Wish], chances: Sequence[float]) -> Tensor:
+    """Draw a token for each row among the likeliest that its wish allows."""
+    temperature = _column([each.temperature for each in wishes], logits.dtype)
+    scaled = (logits - logits.max(dim=-1, keepdim=True).values) / temperature
     ordered, tokens = scaled.sort(dim=-1, descending=True, stable=True)
     odds = ordered.softmax(dim=-1)
     before = odds.cumsum(dim=-1) - odds
-    top_p = torch.tensor([each.top_p for each in wishes], dtype=logits.dtype)[:, None]
-    top_k = torch.tensor([each.top_k or logits.shape[-1] for each in wishes])[:, None]
-    allowed = (before < top_p) & (torch.arange(logits.shape[-1]) < top_k)
+    size = logits.shape[-1]
+    first = torch.arange(size) < _column([each.top_k or size for each in wishes], torch.long)
+    allowed = first & (before < _column([each.top_p for each in wishes], logits.dtype))
     total = (odds * allowed).cumsum(dim=-1)
-    aimed = torch.tensor(chances, dtype=logits.dtype)[:, None] * total[:, -1:]
-    index = torch.minimum(torch.searchsorted(total, aimed, right=True), allowed.sum(dim=-1, keepdim=True) - 1)
-    drawn = tokens.gather(-1, index)[:, 0]
-    return torch.where(temperature > 0, drawn, likeliest).tolist()
+    aimed = _column(chances, logits.dtype) * total[:, -1:]
+    # Rounding may aim at the very end, where nothing that is not allowed may be hit.
+    last = allowed.sum(dim=-1, keepdim=True) - 1
+    return tokens.gather(-1, torch.searchsorted(total, aimed, right=True).minimum(last))[:, 0]
+
+
+def _column(values: Sequence[float], dtype: torch.dtype) -> Tensor:
+    return torch.tensor(values, dtype=dtype)[:, None]
 
 
 def _starts(rows: list[Row], columns: int) -> Tensor:

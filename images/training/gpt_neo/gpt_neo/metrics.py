@@ -2,13 +2,13 @@ r"""Numbers a person or SageMaker reads while the job runs.
 
 SageMaker finds metrics in the log by regular expressions. These fit the lines written here:
 
-    train:loss                     ^train step=\d+ of=\d+ loss=([0-9.]+)
-    train:tokens_per_second        ^train .* tokens_per_second=([0-9.]+)
-    progress:step                  ^train step=(\d+)
-    validation:perplexity_before   ^untrained .* perplexity=([0-9.]+)
-    validation:loss                ^validation step=\d+ of=\d+ loss=([0-9.]+)
-    validation:perplexity          ^validation .* perplexity=([0-9.]+)
-    validation:bits_per_byte       ^validation .* bits_per_byte=([0-9.]+)
+    train:loss                     train step=\d+ of=\d+ loss=([0-9.]+)
+    train:tokens_per_second        train .* tokens_per_second=([0-9.]+)
+    progress:step                  train step=(\d+)
+    validation:perplexity_before   untrained .* perplexity=([0-9.]+)
+    validation:loss                validation step=\d+ of=\d+ loss=([0-9.]+)
+    validation:perplexity          validation .* perplexity=([0-9.]+)
+    validation:bits_per_byte       validation .* bits_per_byte=([0-9.]+)
 """
 
 import math

@@ -22,6 +22,12 @@ class Limits:
 
     context: int
     vocabulary: int
+    token_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        """More than this is too long whatever it says: nobody need count its tokens."""
+        return self.context * self.token_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +70,7 @@ def parse(body: bytes, limits: Limits) -> list[Wish]:
         "stop": _stops(request),
     }
     given = {name: value for name, value in chosen.items() if value is not None}
-    return [Wish(prompt=each, **given) for each in _prompts(request["prompt"])]
+    return [Wish(prompt=each, **given) for each in _prompts(request["prompt"], limits)]
 
 
 def check_length(wish: Wish, tokens: int, limits: Limits) -> None:
@@ -90,18 +96,26 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _prompts(given: object) -> list[str]:
+def _prompts(given: object, limits: Limits) -> list[str]:
     prompts: list[Any] = given if isinstance(given, list) else [given]
     if not 1 <= len(prompts) <= MAX_PROMPTS:
         raise Invalid(f"prompt must be a text or a list of 1 to {MAX_PROMPTS} texts")
     for each in prompts:
-        if not isinstance(each, str):
-            raise Invalid(f"prompt must be a text or a list of 1 to {MAX_PROMPTS} texts")
-        if not each:
-            raise Invalid("prompt must not be empty")
-        if not _is_unicode(each):
-            raise Invalid("prompt is not valid Unicode: it has half of a surrogate pair")
+        _check_text(each, limits)
     return prompts
+
+
+def _check_text(prompt: object, limits: Limits) -> None:
+    if not isinstance(prompt, str):
+        raise Invalid(f"prompt must be a text or a list of 1 to {MAX_PROMPTS} texts")
+    if not prompt:
+        raise Invalid("prompt must not be empty")
+    try:
+        size = len(prompt.encode())
+    except UnicodeEncodeError:
+        raise Invalid("prompt is not valid Unicode: it has half of a surrogate pair") from None
+    if size > limits.bytes:
+        raise Invalid(f"prompt has {size} bytes, more than the {limits.context} tokens this model can hold")
 
 
 def _stops(request: dict[str, Any]) -> tuple[str, ...] | None:
@@ -135,11 +149,3 @@ def _number(
     if not is_number or not low <= value <= high or (above and value == low):
         raise Invalid(f"{name} must be a number {'above' if above else 'from'} {low:g} to {high:g}")
     return float(value)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

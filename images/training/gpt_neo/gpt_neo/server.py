@@ -76,7 +76,12 @@ def load(folder: Path) -> Loaded:
     return Loaded(
         engine=Decoder(model, tokenizer, tokens.end(tokenizer)),
         encode=lambda text: tokenizer.encode(text).ids,
-        limits=Limits(context=model.context, vocabulary=model.vocabulary),
+        limits=Limits(
+            context=model.context,
+            vocabulary=model.vocabulary,
+            # In a byte-level vocabulary each character stands for one byte.
+            token_bytes=max(map(len, tokenizer.get_vocab())),
+        ),
         about=artefact.about(folder),
     )
 

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from gpt_neo.errors import Failure
 
 #: Stands between texts that do not follow each other; a model that writes it has come to an end.
 END = "<|endoftext|>"
+
+#: No token reaches beyond a word, a number, punctuation, or a line's end with the indent that follows.
+WORDS = r" ?\p{L}+| ?\p{N}{1,3}|\s*\n\s*| ?[^\s\p{L}\p{N}]+|\s+"
 
 Ids = NDArray[np.uint16]
 
@@ -18,7 +21,12 @@ Ids = NDArray[np.uint16]
 def learn(runs: Iterable[str], vocab_size: int) -> Tokenizer:
     """Train a tokenizer that can spell every byte; little text makes fewer than *vocab_size* entries."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(WORDS), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,

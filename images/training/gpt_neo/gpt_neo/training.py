@@ -83,6 +83,9 @@ class Training:
             if self._is_due(self.settings.checkpoint_every):
                 self._save()
 
+        if self.score is None:  # resumed when nothing but this was left to do
+            self._measure()
+
     def write(self, folder: Path) -> None:
         """Leave the model, its tokenizer and its metrics in *folder*."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -33,9 +33,12 @@ from atelier.cloud.gateway.metrics import GatewayMetrics
 from atelier.cloud.gateway.persistence import Saver
 from atelier.cloud.gateway.plugins import PLUGINS
 from atelier.cloud.gateway.settings import ACCOUNT, REGION, Home
+from atelier.cloud.services.plugin import Plugin
 from atelier.cloud.store import Store
 
 logger = logging.getLogger("atelier.cloud")
+
+END_WITHIN = 12.0
 
 
 class Gateway:
@@ -105,15 +108,17 @@ class Gateway:
                 await asyncio.to_thread(plugin.service.start, self.cloud)
 
     async def down(self) -> None:
-        """Let each service end its work; one that fails does not keep the others from it."""
-        for plugin in reversed(PLUGINS):
-            if plugin.service.stop:
-                try:
-                    await asyncio.to_thread(plugin.service.stop, self.cloud)
-                except Exception:  # a stop goes on: the state of the others must be saved
-                    logger.exception("%s did not stop cleanly", plugin.scope)
+        """Let each service end its work; one that fails or hangs does not keep the others from it."""
+        await asyncio.gather(*(self._end(plugin) for plugin in PLUGINS if plugin.service.stop))
         await asyncio.to_thread(self.functions.stop)
         await asyncio.to_thread(self.saver.stop)
+
+    async def _end(self, plugin: Plugin) -> None:
+        assert plugin.service.stop is not None
+        try:
+            await asyncio.wait_for(asyncio.to_thread(plugin.service.stop, self.cloud), END_WITHIN)
+        except Exception:  # a stop goes on: the state of the others must be saved
+            logger.exception("%s did not stop cleanly", plugin.scope)
 
 
 def _shown_to_functions(cloud: Cloud) -> dict[str, str]:

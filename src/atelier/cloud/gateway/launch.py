@@ -13,35 +13,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from atelier.cloud.context import Refused
-from atelier.cloud.gateway import processes
+from atelier.cloud.gateway import environment, processes
+from atelier.cloud.gateway.environment import default_cache as default_cache
 from atelier.cloud.gateway.settings import ACCOUNT, HOST, REGION, Home
 
 READY_WITHIN = 30.0
 STOP_WITHIN = 20.0
-
-# What a server may know of whoever starts it. The package index and the proxy are for image builds and the
-# dependency layer; functions, builds and containers get none of it.
-PASSED_ON = (
-    *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ"),
-    *(
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "ALL_PROXY",
-        "NO_PROXY",
-        "http_proxy",
-        "https_proxy",
-        "all_proxy",
-        "no_proxy",
-    ),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
-    *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_CERT", "PIP_CONSTRAINT"),
-    *("PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT", "PIP_CONFIG_FILE"),
-)
+LOG_SIZE = 10_000_000
 
 
 class NotRunning(Refused):
@@ -92,13 +75,6 @@ class Status:
 def default_home() -> Path:
     """Return ``$ATELIER_HOME``, or ``.atelier`` in the current directory."""
     return Path(os.environ.get("ATELIER_HOME") or ".atelier").absolute()
-
-
-def default_cache() -> Path:
-    """Return the folder that homes share: ``$ATELIER_CACHE`` or the user's own cache."""
-    if given := os.environ.get("ATELIER_CACHE"):
-        return Path(given).absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "atelier"
 
 
 def start(home: Path, port: int | None = None, log_level: str = "INFO") -> Connection:
@@ -242,6 +218,8 @@ def _bound(port: int) -> socket.socket:
 
 
 def _serve(places: Home, listener: socket.socket, log_level: str) -> None:
+    if places.log.exists() and places.log.stat().st_size > LOG_SIZE:
+        places.log.replace(places.log.with_suffix(".log.1"))
     descriptor = os.open(places.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
     started_at = os.fstat(descriptor).st_size
     command = [sys.executable, "-m", "atelier.cloud.gateway.serve", str(places.root), str(listener.fileno())]
@@ -249,7 +227,7 @@ def _serve(places: Home, listener: socket.socket, log_level: str) -> None:
         child = subprocess.Popen(
             command,
             cwd=places.root,
-            env=_environment(places, listener.getsockname()[1], log_level),
+            env=environment.of_server(places, listener.getsockname()[1], log_level),
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,
@@ -290,49 +268,3 @@ def _reason(places: Home, started_at: int, *, late: bool) -> str:
         f"it was not ready within {READY_WITHIN:.0f} seconds" if late else "it ended at once"
     )
     return f"the local cloud did not start: {why} (log: {places.log})"
-
-
-def _environment(places: Home, port: int, log_level: str) -> dict[str, str]:
-    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    for name in ("NO_PROXY", "no_proxy"):
-        passed[name] = ",".join(filter(None, [passed.get(name), HOST, "localhost"]))
-    return {
-        "LANG": "C.UTF-8",
-        "PATH": os.defpath,
-        **passed,
-        **_ministack(places, port, log_level),
-        "HOME": str(places.user),
-        "TMPDIR": str(places.temporary),
-        "PYTHONUTF8": "1",
-        "PYTHONUNBUFFERED": "1",
-        "ATELIER_HOME": str(places.root),
-        "ATELIER_CACHE": str(default_cache()),
-        "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR") or str(default_cache() / "pip"),
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    }
-
-
-def _ministack(places: Home, port: int, log_level: str) -> dict[str, str]:
-    return {
-        "AUTH": "true",
-        "BIND_HOST": HOST,
-        "MINISTACK_HOST": HOST,
-        "GATEWAY_PORT": str(port),
-        "MINISTACK_ACCOUNT_ID": ACCOUNT,
-        "MINISTACK_REGION": REGION,
-        "PERSIST_STATE": "1",
-        "STATE_DIR": str(places.state / "ministack"),
-        "S3_PERSIST": "1",
-        "S3_DATA_DIR": str(places.state / "s3"),
-        "LOG_LEVEL": log_level,
-        "SFTP_ENABLED": "0",
-        "IOT_MTLS_ENABLED": "0",
-        "DOCKER_HOST": f"unix://{places.root / 'no-docker.sock'}",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_DEFAULT_REGION": REGION,
-    }
-
-
-def as_json(value: Status) -> str:
-    """Return a status as one JSON object."""
-    return json.dumps(asdict(value))

@@ -15,7 +15,7 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 from atelier.cloud.context import Caller, Cloud, Refused
 from atelier.cloud.gateway.hooks import rules, stacks, workflows
 from atelier.cloud.gateway.identity import GatewayIdentity, role_session
-from atelier.cloud.services.plugin import EventTarget, Integration, Plugin, TaskFailed
+from atelier.cloud.services.plugin import EventTarget, Integration, Plugin, TaskFailed, is_wanted
 from atelier.cloud.services.resources import Made, Request, ResourceType, from_cloudformation, refuse_unknown
 from atelier.cloud.services.wire import Service, ServiceError
 
@@ -89,6 +89,7 @@ def _integrate(
     prefix = sdk_name(service)
     error = f"{prefix}.{'Amazon' if prefix in {'SageMaker', 'Ecr'} else 'AWS'}{prefix}Exception"
     caller = _within(role, identity)
+    is_wanted.set(workflows.is_running)
     try:
         with identity.acting_as(caller):
             return task(cloud, caller, parameters)
@@ -180,17 +181,19 @@ def _deliveries(plugins: Iterable[Plugin], cloud: Cloud) -> Iterator[tuple[str, 
 def _deliver(
     receive: EventTarget, cloud: Cloud, arn: str, target: Any, event: Any, lost: Callable[[str], None]
 ) -> None:
-    """Hand an event over in a thread of its own, thrice before it counts as lost."""
+    """Hand an event over in a thread of its own, thrice (or as the rule says) before it counts as lost."""
+    retries = (target.get("RetryPolicy") or {}).get("MaximumRetryAttempts", DELIVERIES - 1)
+    deliveries = min(DELIVERIES, int(retries) + 1)
 
     def work() -> None:
-        for attempt in range(1, DELIVERIES + 1):
+        for attempt in range(1, deliveries + 1):
             try:
                 receive(cloud, arn, target, event)
             except (ServiceError, Refused) as refused:
                 return lost(str(refused))
             except Exception as error:  # the edge: a target's fault must not lose the event silently
                 logger.exception("delivery %s of an event to %s failed", attempt, arn)
-                if attempt == DELIVERIES:
+                if attempt == deliveries:
                     return lost(str(error))
                 time.sleep(attempt)
             else:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -24,12 +25,19 @@ def main() -> None:
     """Serve the cloud of ``argv[1]`` on the listening socket ``argv[2]`` until SIGTERM."""
     os.umask(0o077)
     home, descriptor = Home(root=Path(sys.argv[1])), int(sys.argv[2])
+    _empty(home.temporary)
     try:
         asyncio.run(_serve(home, descriptor))
     except Exception as error:  # the edge: the parent prints this line
         logger.exception("the local cloud ended")
         sys.stderr.write(f"cannot start: {error}\n")
         sys.exit(1)
+
+
+def _empty(folder: Path) -> None:
+    """Clear what an earlier, killed server left behind."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
 
 
 async def _serve(home: Home, descriptor: int) -> None:
@@ -61,6 +69,10 @@ async def _serve(home: Home, descriptor: int) -> None:
     await serving
     store.close()
     home.running.unlink(missing_ok=True)
+    # Everything is saved and closed. What still runs is threads that wait for someone (a state machine in a
+    # Wait, a call to an endpoint); the interpreter would wait for them too.
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _port(descriptor: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from atelier.cloud.context import Caller, Cloud
@@ -14,6 +15,9 @@ Rest = Callable[[Cloud, str, str, Mapping[str, str], bytes], Awaitable[Response 
 
 Integration = Callable[[Cloud, Caller, Document], Document]
 """(cloud, the state machine's role, the state's parameters) -> the state's result; runs in a thread."""
+
+is_wanted: ContextVar[Callable[[], bool]] = ContextVar("is_wanted", default=lambda: True)
+"""Says whether anyone still waits for an integration's result; to be asked while it waits for long."""
 
 EventTarget = Callable[[Cloud, str, Document, Document], None]
 """(cloud, target ARN, the rule's target as configured, the event); the target's role is already checked."""

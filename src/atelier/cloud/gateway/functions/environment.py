@@ -79,7 +79,8 @@ def variables(
     """Return a function's whole environment: AWS's variables, its own settings, its role's credentials."""
     name = str(config.get("FunctionName", ""))
     logging = config.get("LoggingConfig")
-    group = logging.get("LogGroup") if isinstance(logging, dict) else None
+    asked: dict[str, str] = logging if isinstance(logging, dict) else {}
+    group, as_json = asked.get("LogGroup"), asked.get("LogFormat") == "JSON"
     return {
         **{"LANG": "C.UTF-8", "TZ": "UTC", "PATH": "/usr/local/bin:/usr/bin:/bin"},
         **cloud,
@@ -88,6 +89,8 @@ def variables(
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config.get("MemorySize", 128)),
         "AWS_LAMBDA_FUNCTION_VERSION": str(config.get("Version", "$LATEST")),
         "AWS_LAMBDA_LOG_GROUP_NAME": str(group or f"/aws/lambda/{name}"),
+        **({"AWS_LAMBDA_LOG_FORMAT": "JSON"} if as_json else {}),
+        **({"AWS_LAMBDA_LOG_LEVEL": asked.get("ApplicationLogLevel", "INFO")} if as_json else {}),
         "AWS_EXECUTION_ENV": f"AWS_Lambda_{config.get('Runtime')}",
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
         "_HANDLER": str(config.get("Handler", "")),

@@ -121,12 +121,30 @@ def _failure(kind: str, text: str) -> dict[str, Any]:
 
 
 def _log_as_lambda_does() -> None:
+    as_json = os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON"
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        logging.Formatter("[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(message)s", "%Y-%m-%dT%H:%M:%S")
-    )
+    text = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(message)s"
+    handler.setFormatter(Structured() if as_json else logging.Formatter(text, "%Y-%m-%dT%H:%M:%S"))
     logging.Formatter.converter = time.gmtime
     logging.getLogger().addHandler(handler)
+    if level := os.environ.get("AWS_LAMBDA_LOG_LEVEL"):
+        logging.getLogger().setLevel(level if level != "TRACE" else "DEBUG")
+
+
+class Structured(logging.Formatter):
+    """Log records as Lambda writes them when a function's LogFormat is JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line of JSON."""
+        line = {
+            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "level": record.levelname,
+            "message": record.getMessage(),
+            "logger": record.name,
+        }
+        if record.exc_info:
+            line["stackTrace"] = self.formatException(record.exc_info)
+        return json.dumps(line)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -26,7 +27,9 @@ class Failed(Exception):
         self.cause = cause
 
 
+_execution: contextvars.ContextVar[str] = contextvars.ContextVar("execution", default="")
 _role: contextvars.ContextVar[str | None] = contextvars.ContextVar("state_machine_role", default=None)
+_given_up: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("given_up", default=None)
 _sdk_service: contextvars.ContextVar[str] = contextvars.ContextVar("sdk_service", default="")
 
 
@@ -54,7 +57,9 @@ def install(region: str, integrations: Mapping[str, Task], sdk: Mapping[str, Sdk
         *("handler", "method", "path", "headers", "body", "query_params", "timeout"),
         by=lambda original: _call_within_role(original, region),
     )
+    replace(SFN, "_invoke_resource_with_timeout", "resource", "input_data", "timeout", by=_tell_of_timeout)
     use(SFN, "_ExecutionError", "error", "cause")
+    replace(SFN, "_start_execution", "data", by=_idempotent_start)
     use(SFN, "_prefix_sdk_error", "service_name", "error_code")
 
 
@@ -65,14 +70,58 @@ def _remember_role(original: Callable[[str], None]) -> Callable[[str], None]:
     def run(exec_arn: str) -> None:
         execution = executions.get(exec_arn) or {}
         machine = machines.get(execution.get("stateMachineArn", "")) or {}
-        token = _role.set(machine.get("roleArn"))
+        token, place = _role.set(machine.get("roleArn")), _execution.set(exec_arn)
         try:
             original(exec_arn)
         finally:
             _role.reset(token)
+            _execution.reset(place)
             state.changed("stepfunctions")
 
     return run
+
+
+def is_running() -> bool:
+    """Say whether the execution of this context goes on, and still waits for the task of this context."""
+    execution = use(SFN, "_executions", checked=False).get(_execution.get()) or {}
+    given_up = _given_up.get()
+    return execution.get("status") == "RUNNING" and not (given_up and given_up.is_set())
+
+
+def _tell_of_timeout(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the thread of a task whose time is up know that it works for nobody."""
+
+    def invoke(resource: str, input_data: Any, timeout: float) -> Any:
+        given_up = threading.Event()
+        token = _given_up.set(given_up)
+        try:
+            return original(resource, input_data, timeout)
+        except Exception:
+            given_up.set()
+            raise
+        finally:
+            _given_up.reset(token)
+
+    return invoke
+
+
+def _idempotent_start(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Answer a second start of the same name and input with the execution that runs."""
+    executions = use(SFN, "_executions", checked=False)
+    machines = use(SFN, "_state_machines", checked=False)
+    answer = use("core.responses", "json_response", "data", "status", "content_type")
+
+    def start(data: Any) -> Any:
+        machine = data.get("stateMachineArn", "")
+        name = (machines.get(machine) or {}).get("name")
+        running = executions.get(
+            f"{machine.rpartition(':stateMachine:')[0]}:execution:{name}:{data.get('name')}"
+        )
+        if running and running["status"] == "RUNNING" and running["input"] == data.get("input", "{}"):
+            return answer({"executionArn": running["executionArn"], "startDate": running["startDate"]})
+        return original(data)
+
+    return start
 
 
 def _error(name: str, cause: str) -> Exception:

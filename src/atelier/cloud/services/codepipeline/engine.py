@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +24,8 @@ from atelier.cloud.services.codepipeline.schedule import (
     Step,
     Supersede,
 )
+
+CLOSE_WITHIN = 5.0
 
 Work = Callable[["Engine", str, str], None]
 """(engine, run id, action id): carries one action to its end; runs in a thread of its own."""
@@ -86,8 +89,9 @@ class Engine:
             self.closing = True
             self.changed.notify_all()
         self._publisher.close()
+        end = time.monotonic() + CLOSE_WITHIN  # a function that is being called may take longer: it is left
         for thread in self._threads:
-            thread.join(timeout=5)
+            thread.join(timeout=max(0.0, end - time.monotonic()))
 
     def wait_for_close(self, seconds: float) -> None:
         """Wait for the cloud to go down, at most *seconds*."""

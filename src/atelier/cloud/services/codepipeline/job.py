@@ -15,6 +15,7 @@ from atelier.cloud.services.codepipeline import artifacts, catalogue, variables
 from atelier.cloud.services.codepipeline.declaration import Action, action_named, each_action
 from atelier.cloud.services.codepipeline.engine import Engine
 from atelier.cloud.services.codepipeline.runs import ActionRun, Artifact, Failure, Run
+from atelier.cloud.services.wire import ServiceError
 
 logger = logging.getLogger(__name__)
 
@@ -204,7 +205,7 @@ def carry(engine: Engine, run_id: str, action_id: str, kinds: Mapping[str, Perfo
         if action is None:
             return
         settled = _outcome(Job(engine, engine.history.get(run_id), action), kinds)
-    except (Gone, KeyError):
+    except (Gone, KeyError, ServiceError):  # the two latter: the pipeline was deleted meanwhile
         return
     if not engine.closing:  # what fails while the cloud goes down is taken up again at the next start
         engine.settle(run_id, action_id, **settled)
@@ -250,7 +251,7 @@ def _failed(code: str, message: str, summary: str = "") -> dict[str, Any]:
 def _explained(error: ClientError, job: Job) -> tuple[str, str]:
     code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
     denied = any(word in code for word in DENIED) or code == "403"
-    text = f"{error.operation_name}: {code}: {message} (role {job.role})" if denied else f"{code}: {message}"
+    text = f"{error.operation_name}: {code}: {message}" + (f" (role {job.role})" if denied else "")
     return "PermissionError" if denied else "ConfigurationError", text
 
 

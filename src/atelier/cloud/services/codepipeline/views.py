@@ -136,15 +136,19 @@ def _detail(engine: Engine, run: Run, action: ActionRun) -> Document:
         },
         "output": {
             "outputArtifacts": [_artifact(each) for each in action.outputs],
-            "executionResult": {
-                "externalExecutionId": action.external_id or None,
-                "externalExecutionSummary": action.summary or None,
-                "externalExecutionUrl": action.external_url or None,
-                "errorDetails": _error(action),
-                "logStreamARN": action.log or None,
-            },
+            "executionResult": _result(action),
             "outputVariables": dict(action.variables),
         },
+    }
+
+
+def _result(action: ActionRun) -> Document:
+    return {
+        "externalExecutionId": action.external_id or None,
+        "externalExecutionSummary": action.summary or None,
+        "externalExecutionUrl": action.external_url or None,
+        "errorDetails": _error(action),
+        "logStreamARN": action.log or None,
     }
 
 

@@ -74,7 +74,10 @@ def update(cloud: Cloud, name: str, deployment: dict[str, Any]) -> None:
 
 
 def restore(cloud: Cloud, name: str, deployment: dict[str, Any]) -> None:
-    """Start an endpoint's fleet again after the cloud was down."""
+    """Start an endpoint's fleet again after the cloud was down; what an update left behind is removed."""
+    for folder in home(cloud, name).iterdir() if home(cloud, name).exists() else []:
+        if folder.name != deployment["Id"]:
+            remove(folder)
     fleet = _started(cloud, name, deployment, keep=True)
     if isinstance(fleet, Fleet):
         record = endpoints(cloud).get(name) or {}
@@ -98,11 +101,16 @@ def delete(cloud: Cloud, name: str) -> None:
 
 def change(cloud: Cloud, name: str, **values: Any) -> Record:
     """Set members of an endpoint's record and say so on the event bus."""
-    if values.get("FailureReason"):
-        values["FailureReason"] = shorten(values["FailureReason"])
-    record = endpoints(cloud).change(name, LastModifiedTime=now(), **values)
+    record = note(cloud, name, **values)
     publish(cloud, record)
     return record
+
+
+def note(cloud: Cloud, name: str, **values: Any) -> Record:
+    """Set members of an endpoint's record; the event is published when no lock is held any more."""
+    if values.get("FailureReason"):
+        values["FailureReason"] = shorten(values["FailureReason"])
+    return endpoints(cloud).change(name, LastModifiedTime=now(), **values)
 
 
 def publish(cloud: Cloud, record: Record) -> None:

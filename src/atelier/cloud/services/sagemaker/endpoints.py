@@ -61,7 +61,8 @@ def update(cloud: Cloud, request: Document) -> Document:
         if record["EndpointStatus"] == "Failed":
             raise invalid(f'Cannot update a failed endpoint "{record["EndpointArn"]}"; delete it.')
         plan["Started"] = now()
-        deployment.change(cloud, name, EndpointStatus="Updating", FailureReason=None, pending=plan)
+        record = deployment.note(cloud, name, EndpointStatus="Updating", FailureReason=None, pending=plan)
+    deployment.publish(cloud, record)
     live.of(cloud).keep(cloud.spawn(deployment.update, cloud, name, plan))
     return {"EndpointArn": record["EndpointArn"]}
 
@@ -72,7 +73,8 @@ def delete(cloud: Cloud, request: Document) -> None:
     name = request["EndpointName"]
     with endpoints(cloud).lock:
         _settled(cloud, name)
-        deployment.change(cloud, name, EndpointStatus="Deleting")
+        record = deployment.note(cloud, name, EndpointStatus="Deleting")
+    deployment.publish(cloud, record)
     live.of(cloud).keep(cloud.spawn(deployment.delete, cloud, name))
 
 

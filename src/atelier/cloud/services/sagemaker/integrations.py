@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from atelier.cloud.context import Caller, Cloud, Refused
-from atelier.cloud.services.plugin import Integration, TaskFailed
+from atelier.cloud.services.plugin import Integration, TaskFailed, is_wanted
 from atelier.cloud.services.sagemaker import live
 from atelier.cloud.services.sagemaker.service import SERVICE, jobs, plain
 from atelier.cloud.services.wire import Document, ServiceError
@@ -14,6 +14,9 @@ from atelier.cloud.services.wire import Document, ServiceError
 GENERAL = "SageMaker.AmazonSageMakerException"
 NAMED = frozenset({"ResourceInUse", "ResourceNotFound", "ResourceLimitExceeded"})
 """Errors that the SDK behind Step Functions knows by a name of their own."""
+
+ASK_EVERY = 1.0
+"""Seconds between two looks whether the execution that waits was aborted."""
 
 OPERATIONS = ("CreateTrainingJob", "CreateModel", "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint")
 
@@ -34,7 +37,11 @@ def train(cloud: Cloud, _caller: Caller, parameters: Document) -> Document:
     """Create a training job and wait for its end; every end but Completed fails the task."""
     call(cloud, "CreateTrainingJob", parameters)
     name = parameters["TrainingJobName"]
-    live.of(cloud).wait(name)
+    run = live.of(cloud).runs.get(name)
+    while run is not None and not run.ended.wait(ASK_EVERY):
+        if not is_wanted.get()():
+            run.stop()
+            raise TaskFailed("States.TaskFailed", f"the execution has ended; training job {name} is stopped")
     record: dict[str, Any] = plain(jobs(cloud).get(name) or {})
     if record.get("TrainingJobStatus") != "Completed":
         raise TaskFailed("States.TaskFailed", json.dumps(record))

@@ -23,41 +23,45 @@ MESSAGES = {
 
 
 class Journal:
-    """Writes one job's record; every step is an event on the default bus."""
+    """Writes one job's record. Every step is an event, to be published when no lock is held any more."""
 
     def __init__(self, cloud: Cloud, name: str) -> None:
         self._cloud = cloud
         self._name = name
         self._table = jobs(cloud)
 
-    def enter(self, secondary: str, **values: Any) -> None:
+    def enter(self, secondary: str, **values: Any) -> Record:
         """Record the next secondary status, and other *values* with it."""
         with self._table.lock:
-            record = self._record()
-            time = now()
-            transitions = record["SecondaryStatusTransitions"]
-            if transitions:
-                transitions[-1].setdefault("EndTime", time)
-            transitions.append({"Status": secondary, "StartTime": time, "StatusMessage": MESSAGES[secondary]})
+            record, time = self._record(), now()
+            _move(record, secondary, time)
             if secondary == "Training":
                 record["TrainingStartTime"] = time
-            record.update(values, SecondaryStatus=secondary, LastModifiedTime=time)
+            record.update(values)
             self._table.put(self._name, record)
-        self._publish(record)
+        return record
 
-    def end(self, status: str, secondary: str, reason: str | None = None, **values: Any) -> None:
+    def end(self, status: str, secondary: str, reason: str | None = None, **values: Any) -> Record:
         """Record the job's end."""
         if reason is not None:
             values["FailureReason"] = shorten(reason)
         with self._table.lock:
-            time = now()
-            self.enter(secondary, TrainingJobStatus=status, **values)
-            record = self._record()
-            record["SecondaryStatusTransitions"][-1].update(EndTime=time, StatusMessage=MESSAGES[secondary])
+            record, time = self._record(), now()
+            _move(record, secondary, time)
+            record["SecondaryStatusTransitions"][-1]["EndTime"] = time
             if "TrainingStartTime" in record:
                 record["TrainingEndTime"] = time
                 record |= dict.fromkeys(("TrainingTimeInSeconds", "BillableTimeInSeconds"), _seconds(record))
+            record.update(values, TrainingJobStatus=status)
             self._table.put(self._name, record)
+        return record
+
+    def publish(self, record: Record) -> None:
+        """Send the job's state to the default event bus."""
+        arn = record["TrainingJobArn"]
+        self._cloud.events.publish(
+            "aws.sagemaker", "SageMaker Training Job State Change", plain(record), [arn]
+        )
 
     def _record(self) -> Record:
         record = self._table.get(self._name)
@@ -65,11 +69,13 @@ class Journal:
             raise KeyError(self._name)
         return record
 
-    def _publish(self, record: Record) -> None:
-        arn = record["TrainingJobArn"]
-        self._cloud.events.publish(
-            "aws.sagemaker", "SageMaker Training Job State Change", plain(record), [arn]
-        )
+
+def _move(record: Record, secondary: str, time: str) -> None:
+    transitions = record["SecondaryStatusTransitions"]
+    if transitions:
+        transitions[-1].setdefault("EndTime", time)
+    transitions.append({"Status": secondary, "StartTime": time, "StatusMessage": MESSAGES[secondary]})
+    record.update(SecondaryStatus=secondary, LastModifiedTime=time)
 
 
 def _seconds(record: Record) -> int:

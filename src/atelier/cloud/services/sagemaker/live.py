@@ -44,11 +44,6 @@ class Live:
         self.runs[run.name] = run
         self.keep(run.begin())
 
-    def wait(self, job: str) -> None:
-        """Wait for the end of a training job, if it runs."""
-        if (run := self.runs.get(job)) is not None:
-            run.ended.wait()
-
     def keep(self, thread: threading.Thread) -> None:
         """Remember a thread that the end of the cloud waits for."""
         self.threads = [each for each in self.threads if each.is_alive()] + [thread]

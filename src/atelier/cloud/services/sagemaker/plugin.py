@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
 from typing import Any
@@ -36,9 +37,12 @@ logger = logging.getLogger(__name__)
 
 def start(cloud: Cloud) -> None:
     """Take up what a stop or a kill of the cloud interrupted."""
+    live.of(cloud)  # settings that are wrong are said now
+    shutil.rmtree(cloud.home / "sagemaker" / "training", ignore_errors=True)
     for name, record in jobs(cloud).items():
         if record["TrainingJobStatus"] in ("InProgress", "Stopping"):
-            Journal(cloud, name).end("Failed", "Failed", f"{STOPPED} the job was running")
+            journal = Journal(cloud, name)
+            journal.publish(journal.end("Failed", "Failed", f"{STOPPED} the job was running"))
     for name, record in endpoints(cloud).items():
         _take_up(cloud, name, record["EndpointStatus"], record.get("deployment"))
     backlogs.take_up(cloud)
@@ -57,9 +61,10 @@ def stop(cloud: Cloud) -> None:
         run.abort(f"{STOPPED} the job was running")
     for fleet in list(state.opening.values()):
         fleet.cancel()
+    fleets, state.fleets = state.fleets, {}
     closers = [
         threading.Thread(target=fleet.close, kwargs={"grace": state.settings.shutdown_grace, "keep": True})
-        for fleet in state.fleets.values()
+        for fleet in fleets.values()
     ]
     for thread in closers:
         thread.start()

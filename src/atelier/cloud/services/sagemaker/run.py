@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from atelier.cloud.context import Cloud, Container, Refused, Running
@@ -60,7 +60,7 @@ class Run:
 
     def begin(self) -> threading.Thread:
         """Start the job in the background."""
-        self._journal.enter("Starting")
+        self._journal.publish(self._journal.enter("Starting"))
         return self._cloud.spawn(self._go)
 
     def stop(self) -> None:
@@ -69,7 +69,8 @@ class Run:
             if self.ended.is_set() or self._stopping.is_set():
                 return
             self._stopping.set()
-            self._journal.enter("Stopping", TrainingJobStatus="Stopping")
+            record = self._journal.enter("Stopping", TrainingJobStatus="Stopping")
+        self._journal.publish(record)
 
     def abort(self, reason: str) -> None:
         """End the job for good, as failed."""
@@ -79,15 +80,13 @@ class Run:
     def _go(self) -> None:
         status, secondary, reason = self._outcome()
         shutil.rmtree(self._folder, ignore_errors=True)
+        values = {"FinalMetricDataList": self.metrics.latest(), "ModelArtifacts": self._artifacts}
         with self._lock:
-            self.ended.set()
-            self._journal.end(
-                status,
-                secondary,
-                self._aborted or reason,
-                FinalMetricDataList=self.metrics.latest(),
-                ModelArtifacts=self._artifacts,
-            )
+            try:
+                record = self._journal.end(status, secondary, self._aborted or reason, **values)
+            finally:
+                self.ended.set()
+        self._journal.publish(record)
 
     def _outcome(self) -> tuple[str, str, str | None]:
         try:
@@ -134,7 +133,8 @@ class Run:
     def _phase(self, secondary: str) -> None:
         with self._lock:
             self._check()
-            self._journal.enter(secondary)
+            record = self._journal.enter(secondary)
+        self._journal.publish(record)
 
     def _check(self) -> None:
         if self._stopping.is_set():
@@ -235,9 +235,8 @@ class Run:
         return f"AlgorithmError: {said}"[: REASON_LIMIT - len(ending)] + ending
 
     def _upload_model(self, layout: Layout) -> None:
-        with self._lock:
-            if not self._stopping.is_set():
-                self._journal.enter("Uploading")
+        with suppress(Cancelled):  # a job that is stopped keeps what it has made
+            self._phase("Uploading")
         if uri := self._upload(layout.model, "model.tar.gz"):
             self._artifacts = {"S3ModelArtifacts": uri}
 

@@ -125,6 +125,8 @@ def _fleet(cloud: Cloud, state: live.Live, name: str, variant: str | None) -> Fl
         if fleet.is_asynchronous:
             raise invalid(f"Endpoint {name} of account {cloud.account} does not support this inference type.")
         return fleet
+    if state.ending.is_set():
+        raise RuntimeFailure(503, "ServiceUnavailable", "the local cloud is going down")
     record = endpoints(cloud).get(name)
     account = cloud.account
     if record is None:

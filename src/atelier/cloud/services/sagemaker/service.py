@@ -94,13 +94,15 @@ def shorten(reason: str) -> str:
 def plain(value: Any) -> Any:
     """Return a record as events and state machines see it: times as milliseconds."""
     if isinstance(value, Mapping):
-        return {key: _time(each) if key.endswith("Time") else plain(each) for key, each in value.items()}
+        return {key: _plain_member(key, each) for key, each in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         return [plain(each) for each in value]
     return value
 
 
-def _time(value: Any) -> Any:
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    return int(value.timestamp() * 1000) if isinstance(value, datetime) else value
+def _plain_member(key: str, value: Any) -> Any:
+    if key in ("HyperParameters", "Environment"):  # the user's own keys, whatever they look like
+        return value
+    if isinstance(value, str) and key.endswith(("Time", "Timestamp")):
+        return int(datetime.fromisoformat(value).timestamp() * 1000)
+    return plain(value)

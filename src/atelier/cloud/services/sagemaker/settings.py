@@ -60,7 +60,10 @@ def load(home: Path) -> Settings:
     path = home / "sagemaker.json"
     if not path.exists():
         return Settings()
-    values: dict[str, Any] = json.loads(path.read_text())
+    try:
+        values: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise Refused(f"{path} is not JSON: {error}") from error
     names = {each.name for each in fields(Settings)}
     if unknown := sorted(values.keys() - names):
         raise Refused(f"{path} sets {', '.join(unknown)}; it may set {', '.join(sorted(names))}")

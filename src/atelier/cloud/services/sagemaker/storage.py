@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -147,7 +148,10 @@ class Mirror:
             self._seen[path] = state
 
     def _files(self) -> list[Path]:
-        return sorted(path for path in self._folder.rglob("*") if path.is_file() and not path.is_symlink())
+        """Return the files that are there; folders may come and go while this looks."""
+        walked = os.walk(self._folder)
+        paths = (Path(folder, name) for folder, _, names in walked for name in names)
+        return sorted(path for path in paths if path.is_file() and not path.is_symlink())
 
 
 def _state(path: Path) -> tuple[int, int] | None:

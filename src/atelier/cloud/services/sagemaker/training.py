@@ -135,6 +135,8 @@ def _check(request: Document) -> None:
     names = [each["ChannelName"] for each in request.get("InputDataConfig", [])]
     if len(names) != len(set(names)):
         raise invalid("InputDataConfig: channel names must be unique")
+    if {".", ".."} & set(names):
+        raise invalid("InputDataConfig: a channel cannot be named after a folder's parent")
     for channel in request.get("InputDataConfig", []):
         _check_channel(channel)
 

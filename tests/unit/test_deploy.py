@@ -1,0 +1,129 @@
+"""The order of the stacks, and what one hands to the next."""
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from atelier import synth
+from atelier.client.errors import Problem
+from atelier.deploy import ORDER, deploy, upload
+
+OUTPUTS = {
+    "atelier-storage": {
+        "CodeBucketName": "code",
+        "DataBucketName": "data",
+        "ArtifactBucketName": "artifacts",
+    },
+    "atelier-registry": {
+        "ModelTableName": "models",
+        "ImageRepositoryName": "atelier/gpt-neo",
+        "ImageRepositoryUri": "host/atelier/gpt-neo",
+        "SourceRepositoryName": "atelier",
+    },
+    "atelier-training-pipeline": {},
+}
+CODE = {"CodeKey": ("lambdas/1.zip", b"functions"), "LayerKey": ("layers/2.zip", b"packages")}
+
+
+class FakeCloudFormation:
+    """Creates every stack at once, with the outputs that the real ones have."""
+
+    def __init__(self):
+        self.created = {}
+
+    def describe_stacks(self, StackName):
+        name = StackName.removeprefix("arn:")
+        if name not in self.created:
+            error = {"Error": {"Code": "ValidationError", "Message": f"Stack {name} does not exist"}}
+            raise ClientError(error, "DescribeStacks")
+        outputs = [{"OutputKey": key, "OutputValue": value} for key, value in OUTPUTS[name].items()]
+        return {
+            "Stacks": [
+                {
+                    "StackName": name,
+                    "StackId": f"arn:{name}",
+                    "StackStatus": "CREATE_COMPLETE",
+                    "Outputs": outputs,
+                }
+            ]
+        }
+
+    def create_change_set(self, **request):
+        self.request = request
+        return {"Id": "change", "StackId": f"arn:{request['StackName']}"}
+
+    def describe_change_set(self, ChangeSetName, StackName):
+        return {"Status": "CREATE_COMPLETE", "ChangeSetId": ChangeSetName, "StackId": StackName}
+
+    def execute_change_set(self, **request):
+        self.created[self.request["StackName"]] = self.request
+
+    def get_paginator(self, operation):
+        return self
+
+    def paginate(self, StackName):
+        yield {"StackEvents": []}
+
+    def parameters(self, name):
+        return {each["ParameterKey"]: each["ParameterValue"] for each in self.created[name]["Parameters"]}
+
+
+@pytest.fixture
+def clients():
+    with mock_aws():
+        s3 = boto3.client("s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+        s3.create_bucket(Bucket="code")
+        yield type("Clients", (), {"cloudformation": FakeCloudFormation(), "s3": s3})()
+
+
+def stored(clients):
+    return {each["Key"] for each in clients.s3.list_objects_v2(Bucket="code").get("Contents", [])}
+
+
+def test_the_stacks_are_deployed_in_their_order(clients):
+    outcomes = deploy(clients, prefix="atelier", code=lambda: CODE)
+
+    assert [f"atelier-{name}" for name in ORDER] == [each.name for each in outcomes]
+    assert {"created"} == {each.change for each in outcomes}
+
+
+def test_what_one_stack_outputs_is_a_parameter_of_those_after_it(clients):
+    deploy(clients, prefix="atelier", code=lambda: CODE)
+
+    given = clients.cloudformation.parameters("atelier-training-pipeline")
+    assert ("code", "models", "atelier", "lambdas/1.zip", "layers/2.zip") == tuple(
+        given[name] for name in ("CodeBucketName", "ModelTableName", "Prefix", "CodeKey", "LayerKey")
+    )
+    declared = synth.TEMPLATES["training-pipeline"]().parameters
+    assert {name for name, each in declared.items() if "Default" not in each.properties} <= given.keys()
+
+
+def test_code_is_uploaded_before_the_stack_that_runs_it(clients):
+    deploy(clients, prefix="atelier", code=lambda: CODE)
+
+    assert {"lambdas/1.zip", "layers/2.zip"} <= stored(clients)
+
+
+def test_code_that_is_there_is_not_uploaded_again(clients):
+    upload(clients.s3, "code", CODE)
+    clients.s3.put_object(Bucket="code", Key="lambdas/1.zip", Body=b"as it was")
+
+    upload(clients.s3, "code", CODE)
+
+    assert b"as it was" == clients.s3.get_object(Bucket="code", Key="lambdas/1.zip")["Body"].read()
+
+
+def test_a_parameter_that_a_person_chooses_reaches_its_stack(clients):
+    deploy(clients, prefix="atelier", parameters={"TrainingSteps": "10"}, code=lambda: CODE)
+
+    assert "10" == clients.cloudformation.parameters("atelier-training-pipeline")["TrainingSteps"]
+
+
+@pytest.mark.parametrize("name", ["Nonsense", "CodeKey", "Prefix"])
+def test_a_parameter_that_nobody_may_choose_is_refused_by_name(clients, name):
+    with pytest.raises(
+        Problem, match=f"no stack has a parameter {name} to choose; there are .*TrainingSteps"
+    ):
+        deploy(clients, prefix="atelier", parameters={name: "x"}, code=lambda: CODE)
+    assert {} == clients.cloudformation.created
