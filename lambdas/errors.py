@@ -3,6 +3,7 @@
 ServiceError                the text says what and why; a person may read it
 ├── NotFound                what was asked for is not there
 ├── Conflict                it is there, but not in a state that allows this
+├── Invalid                 what was asked makes no sense
 ├── TooLarge                a request is longer than what is read
 ├── Unauthenticated         nobody knows who asks
 ├── Refused                 who asks may not do this
@@ -11,7 +12,7 @@ ServiceError                the text says what and why; a person may read it
 └── Failed                  something that was waited for has failed
     └── GateRefused         a trained model is not good enough to be shown to anyone
 
-What makes no sense to begin with is the contract's Invalid.
+A document that is not what its class says is the contract's own Invalid.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ class NotFound(ServiceError):
 
 class Conflict(ServiceError):
     """It is there, but not in a state that allows this."""
+
+
+class Invalid(ServiceError):
+    """What was asked makes no sense."""
 
 
 class TooLarge(ServiceError):

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
 
+from atelier.contract import documents
 from atelier.contract.operations import OPERATIONS, VERSION, Operation
 from atelier.contract.refusals import CORS
 from atelier.contract.schema import dump
@@ -27,7 +28,6 @@ from atelier.lambdas.errors import (
     Invalid,
     NotFound,
     Refused,
-    ServiceError,
     Throttled,
     TooLarge,
     Unauthenticated,
@@ -37,7 +37,8 @@ from atelier.lambdas.handlers.bodies import InvalidRequest
 
 logger = Logger()
 
-STATUS: Mapping[type[ServiceError], HTTPStatus] = {
+STATUS: Mapping[type[Exception], HTTPStatus] = {
+    documents.Invalid: HTTPStatus.BAD_REQUEST,
     InvalidRequest: HTTPStatus.BAD_REQUEST,
     Invalid: HTTPStatus.BAD_REQUEST,
     Conflict: HTTPStatus.BAD_REQUEST,
@@ -181,7 +182,7 @@ class Api:
         debug = dump(links.debug(self._event, self._app.lambda_context))
         return _response(status, {"statusCode": status, "debug": debug, **more, "message": message})
 
-    def _refuse(self, error: ServiceError) -> Response[str]:
+    def _refuse(self, error: Exception) -> Response[str]:
         """Answer with the status that this error stands for."""
         status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
         logger.warning("refused", extra={"status": int(status), "kind": type(error).__name__})
