@@ -3,8 +3,8 @@
 API Gateway throttles a stage, or holders of its own API keys; our tokens are no such keys, and a pool of keys
 would let users who share one use up each other's. So each function counts, in a table that all of them share:
 a user has so many requests in every stretch of ten seconds. A function takes leave for one request, then for
-two, four, eight ..., so that a busy user costs few writes; never more than allowed is granted, and nobody is
-refused who has made less than half of it.
+one, two, four ..., as many as it has let pass, so that a busy user costs few writes. Never more than allowed
+is granted, and nobody is refused who has made less than half of it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Leave:
     window: int
     taken: int = 0
     used: int = 0
-    exhausted: bool = False
+    stride: int = 1
 
 
 @dataclass
@@ -43,7 +43,6 @@ class Allowance:
         if leave.used == leave.taken:
             leave.taken += self._take(user, leave)
         if leave.used == leave.taken:
-            leave.exhausted = True
             raise Throttled(f"User {user} asks too often, try again in {SECONDS} seconds")
         leave.used += 1
 
@@ -56,8 +55,10 @@ class Allowance:
         return found
 
     def _take(self, user: str, leave: Leave) -> int:
-        """Take leave for as many as were used so far, else for one; remember that there is no more."""
-        for count in () if leave.exhausted else dict.fromkeys((max(1, leave.used), 1)):
-            if self.rates.take(user, leave.window, count, limit=self.limit):
-                return count
+        """Take leave for as many as have passed, or for half of that, down to one; or there is no more."""
+        while leave.stride:
+            if self.rates.take(user, leave.window, leave.stride, limit=self.limit):
+                taken, leave.stride = leave.stride, min(2 * leave.stride, leave.taken + leave.stride)
+                return taken
+            leave.stride //= 2
         return 0
