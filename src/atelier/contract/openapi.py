@@ -31,21 +31,20 @@ ANYWHERE = {
 }
 """Where an API is that nobody has deployed yet."""
 
-MEANINGS: Mapping[int, str] = {
-    200: "Done",
-    201: "Made",
-    202: "Begun",
-    204: "Gone",
-    400: "The request is not what it should be, or the state of things does not allow it",
-    401: "Nobody knows the acting user",
-    403: "The token is not valid, or the acting user lacks the permission",
-    404: "It is not there",
-    413: "The body is too large",
-    429: "Too many requests; the same later may succeed",
-    500: "Something went wrong here; the request's id names it in the logs",
-    503: "Not now; the same later may succeed",
-    504: "It took too long",
+MEANINGS: Mapping[int, str] = {200: "Done", 201: "Made", 202: "Begun", 204: "Gone"}
+
+REFUSALS: Mapping[int, tuple[str, str]] = {
+    400: ("BadRequest", "The request is not what it should be, or the state of things does not allow it"),
+    401: ("Unauthorized", "Nobody knows the acting user"),
+    403: ("Forbidden", "The token is not valid, or the acting user lacks the permission"),
+    404: ("NotFound", "It is not there"),
+    413: ("TooLarge", "The body is too large"),
+    429: ("TooManyRequests", "Too many requests; the same later may succeed"),
+    500: ("Failed", "Something went wrong here; the request's id names it in the logs"),
+    503: ("Unavailable", "Not now; the same later may succeed"),
+    504: ("TooLate", "It took too long"),
 }
+"""The name of each refusal's schema, and what it means."""
 
 
 def document(url: str | None = None) -> dict[str, Any]:
@@ -117,32 +116,32 @@ def _query(parameter: Parameter) -> dict[str, Any]:
 def _response(operation: Operation, status: int) -> dict[str, Any]:
     texts = {"schema": {"type": "string"}}
     return {
-        "description": MEANINGS[status],
+        "description": MEANINGS.get(status) or REFUSALS[status][1],
         "headers": {"Access-Control-Allow-Origin": texts, "x-api-version": texts},
         "content": _content(_answer(operation, status)),
     }
 
 
 def _content(name: str) -> dict[str, Any]:
-    return {JSON: {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+    return {JSON: {"schema": _reference(name)}}
+
+
+def _reference(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _answer(operation: Operation, status: int) -> str:
     """Return the name of the schema of an answer."""
-    if status >= HTTPStatus.BAD_REQUEST:
-        return _refusal(status)
+    if status in REFUSALS:
+        return REFUSALS[status][0]
     if status == HTTPStatus.NO_CONTENT:
         return Empty.__name__
     return f"{operation.id}Response{status if len(operation.responses) > 1 else ''}"
 
 
-def _refusal(status: int) -> str:
-    return HTTPStatus(status).phrase.replace(" ", "")
-
-
 def _schemas() -> dict[str, Any]:
     """Return every schema by its name."""
-    found: dict[str, Any] = {Empty.__name__: schema(Empty, closed=True)}
+    found: dict[str, Any] = {each.__name__: schema(each, closed=True) for each in (Debug, Empty)}
     for each in OPERATIONS.values():
         if each.body:
             found[each.body.__name__] = schema(each.body)
@@ -160,7 +159,7 @@ def _envelope(operation: Operation, status: int) -> dict[str, Any]:
         return data
     around = {
         "statusCode": {"type": "integer", "enum": [status]},
-        "debug": schema(Debug, closed=True),
+        "debug": _reference(Debug.__name__),
         **({"data": data} if data else {}),
         "message": {"type": "string"},
     }
@@ -175,8 +174,9 @@ def _envelope(operation: Operation, status: int) -> dict[str, Any]:
 def _told(status: int) -> dict[str, Any]:
     """Return what a refusal looks like, ours or API Gateway's own."""
     described = schema(Refusal, closed=True)
-    described["description"] = MEANINGS[status]
+    described["description"] = REFUSALS[status][1]
     described["properties"]["statusCode"]["enum"] = [status]
+    described["properties"]["debug"] = _reference(Debug.__name__)
     return described
 
 

@@ -136,7 +136,7 @@ def dump(instance: Any) -> Any:
     for name, member in _members(type(instance)).items():
         value = getattr(instance, name)
         if member.is_rest:
-            document = {**dump(value), **document}
+            document = {**value, **document}
         elif value is not None or member.is_required:
             document[name] = dump(value)
     return document
