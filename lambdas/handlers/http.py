@@ -56,6 +56,7 @@ HEADERS: Mapping[str, str] = {"x-api-version": VERSION, "Cache-Control": "no-sto
 RETRY_AFTER = "1"
 AGAIN = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 UNAUTHORIZED = "Unauthorized"
+NO_CONTENT = HTTPStatus.NO_CONTENT
 NOBODY = Caller(user=User(name="", creator=""), deployment=True)
 """Who asks what needs no acting user."""
 
@@ -168,9 +169,8 @@ class Api:
         return self._app.current_event.raw_event
 
     def _reply(self, operation: Operation, answer: Answer) -> Response[str]:
-        if answer.status not in operation.answers:
-            raise ValueError(f"{operation.id} answers {answer.status}, which the table does not name")
-        if answer.status == HTTPStatus.NO_CONTENT:
+        _check(operation, answer)
+        if answer.status == NO_CONTENT:
             return Response(answer.status, headers=dict(HEADERS))
         data = None if answer.data is None else dump(answer.data)
         if operation.raw:
@@ -201,6 +201,17 @@ class Api:
     def _bare(self, status: int, message: str) -> Response[str]:
         told = {"statusCode": status, "message": message, "requestId": _request_id(self._event)}
         return _response(status, told)
+
+
+def _check(operation: Operation, answer: Answer) -> None:
+    """Hold a function to the table: what it does not name, clients cannot read."""
+    if answer.status not in operation.answers:
+        raise ValueError(f"{operation.id} answers {answer.status}, which the table does not name")
+    kind = operation.responses[answer.status]
+    if answer.data is None and (kind is None or operation.may_lack_data or answer.status == NO_CONTENT):
+        return
+    if kind is None or not isinstance(answer.data, kind):
+        raise TypeError(f"{operation.id} answers {answer.status} with {type(answer.data).__name__}")
 
 
 def acting_name(event: Mapping[str, Any]) -> str | None:

@@ -359,8 +359,9 @@ def test_an_unexpected_error_tells_its_request_and_nothing_else():
     )
 
 
-def test_a_status_that_the_table_does_not_name_is_our_error():
-    assert 500 == Client(ada="role:all").answers("ListRoles", Answer(202, PAGE)).call("ListRoles").status
+@pytest.mark.parametrize("answer", [Answer(202, PAGE), Answer(200), Answer(200, JOBS), Answer(200, {})])
+def test_what_the_table_does_not_name_is_our_error(answer):
+    assert 500 == Client(ada="role:all").answers("ListRoles", answer).call("ListRoles").status
 
 
 def test_an_operation_that_acts_as_a_user_needs_callers():
