@@ -318,11 +318,11 @@ def test_a_role_that_is_deleted_gives_nothing_any_more(api):
 
 def test_each_user_asks_no_more_often_than_they_may(api, monkeypatch):
     ann = user_with(api, "ann", "user:list")
-    monkeypatch.setenv("USER_REQUESTS", "3")
+    monkeypatch.setenv("USER_REQUESTS", "6")
     for each in (wiring.access, callers.callers):
         each.cache_clear()
 
-    answers = [ann.call("ListUsers") for _ in range(12)]
+    answers = [ann.call("ListUsers") for _ in range(20)]
 
     throttled = [each for each in answers if each.status == 429]
     assert throttled
