@@ -32,12 +32,19 @@ class Endpoints(Protocol):
         ...
 
 
-class Fleet(Protocol):
-    """Endpoints in SageMaker, each with the configuration and the model of its name."""
+class Launcher(Protocol):
+    """What makes endpoints in SageMaker."""
 
     def launch(self, endpoint: Endpoint) -> None:
-        """Make model, configuration and endpoint; Invalid in SageMaker's words for what it refuses."""
+        """Make model, configuration and endpoint, of one name; Invalid in SageMaker's words when it refuses.
+
+        Nothing is left of it then; Failed says what could not be taken back.
+        """
         ...
+
+
+class Fleet(Protocol):
+    """Endpoints in SageMaker, each with the configuration and the model of its name."""
 
     def look(self, name: str) -> Sight | None:
         """Return an endpoint as it is now; None when there is none."""

@@ -21,7 +21,7 @@ from atelier.lambdas.domain.endpoints import CREATING, DELETING, IN_SERVICE, End
 from atelier.lambdas.domain.pages import Cursor, Page, cursor
 from atelier.lambdas.errors import Busy, Conflict, Failed, Invalid, NotFound, ServiceError
 from atelier.lambdas.ports.accounts import Accounts
-from atelier.lambdas.ports.endpoints import Endpoints, Fleet, Scaling
+from atelier.lambdas.ports.endpoints import Endpoints, Fleet, Launcher, Scaling
 from atelier.lambdas.services.middleware.access import settled
 
 LIST = "endpoints"
@@ -99,6 +99,7 @@ def create(
     registry: str,
     caller: Caller,
     world: World,
+    launcher: Launcher,
     accounts: Accounts,
 ) -> Endpoint:
     """Begin to make an endpoint; what was begun is taken back when SageMaker refuses."""
@@ -108,7 +109,7 @@ def create(
         raise Invalid(f'user roles "{missing[0]}" not exist')
     kept = world.endpoints.add(planned)
     try:
-        world.fleet.launch(kept)
+        launcher.launch(kept)
     except Failed as error:  # something of it is left: it stays, so that it can be deleted
         world.endpoints.save(kept.failed(str(error)), was=kept)
         raise

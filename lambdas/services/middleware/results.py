@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from atelier.contract import keys
-from atelier.lambdas.domain.inferences import Inference, Result, results_folder
+from atelier.lambdas.domain.inferences import Inference, Result, results_folder, said
 from atelier.lambdas.errors import Busy, Failed, TooLarge
 from atelier.lambdas.ports.inferences import Inferences, Objects
 from atelier.lambdas.services.middleware.access import settled
@@ -116,16 +116,6 @@ def _reason(failure: str, objects: Objects) -> str:
     except TooLarge:
         return ""
     return said(words.decode(errors="replace"))
-
-
-def said(words: str) -> str:
-    """Return what a container said: text, or the message of a JSON object."""
-    try:
-        document = json.loads(words)
-    except (ValueError, RecursionError):
-        return words.strip()
-    message = document.get("message") if isinstance(document, dict) else None
-    return message if isinstance(message, str) else words.strip()
 
 
 def _key(uri: str, objects: Objects) -> str | None:
