@@ -16,7 +16,7 @@ from atelier.contract.events import (
     StartTraining,
     Training,
 )
-from atelier.lambdas.domain import Approval, Endpoint, Flow, ModelVersion, Stack, Step
+from atelier.lambdas.domain.training import Approval, Endpoint, Flow, ModelVersion, Stack, Step
 from atelier.lambdas.errors import Busy, Conflict, NotFound
 
 RUN = "1a2b3c4d-0000-4000-8000-000000000000"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from atelier.lambdas.adapters import faults
-from atelier.lambdas.domain import Approval, Step
+from atelier.lambdas.domain.training import Approval, Step
 from atelier.lambdas.errors import Conflict
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from atelier.contract.documents import dump
 from atelier.contract.events import FlowInput
 from atelier.lambdas.adapters import faults
-from atelier.lambdas.domain import Flow
+from atelier.lambdas.domain.training import Flow
 from atelier.lambdas.errors import Conflict
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from atelier.lambdas.adapters import faults
-from atelier.lambdas.domain import ModelVersion
+from atelier.lambdas.domain.training import ModelVersion
 from atelier.lambdas.errors import Conflict, NotFound
 
 if TYPE_CHECKING:

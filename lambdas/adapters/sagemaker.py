@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
 from atelier.contract.documents import Invalid
 from atelier.lambdas.adapters import faults
-from atelier.lambdas.domain import Endpoint
+from atelier.lambdas.domain.training import Endpoint
 from atelier.lambdas.errors import Busy, Failed
 
 if TYPE_CHECKING:

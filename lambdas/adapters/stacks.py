@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from atelier.lambdas.adapters import faults
-from atelier.lambdas.domain import Stack
+from atelier.lambdas.domain.training import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient

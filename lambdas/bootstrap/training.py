@@ -23,7 +23,7 @@ from atelier.lambdas.adapters.sagemaker import EndpointPrompts, SageMakerEndpoin
 from atelier.lambdas.adapters.stacks import CloudFormationStacks
 from atelier.lambdas.adapters.storage import DataBucket, S3Artifacts
 from atelier.lambdas.bootstrap import PATIENCE, client
-from atelier.lambdas.ports import (
+from atelier.lambdas.ports.training import (
     Approvals,
     Artifacts,
     Endpoints,

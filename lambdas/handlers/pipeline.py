@@ -13,9 +13,9 @@ from aws_lambda_powertools import Logger
 from atelier.contract.documents import Invalid, load
 from atelier.contract.events import PublishModel, RegisterModel, StartTraining, pipeline_job, withdrawal
 from atelier.lambdas.bootstrap import training as bootstrap
-from atelier.lambdas.domain import Step
+from atelier.lambdas.domain.training import Step
 from atelier.lambdas.errors import Conflict, ServiceError
-from atelier.lambdas.ports import Reports
+from atelier.lambdas.ports.training import Reports
 from atelier.lambdas.services import candidates, publishing, registry, training
 
 logger = Logger()

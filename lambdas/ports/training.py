@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from atelier.contract.events import FlowInput
-from atelier.lambdas.domain import Approval, Endpoint, Flow, ModelVersion, Stack, Step
+from atelier.lambdas.domain.training import Approval, Endpoint, Flow, ModelVersion, Stack, Step
 
 
 class Flows(Protocol):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import count
 
 from atelier.contract.events import MODEL, Withdrawal
-from atelier.lambdas.domain import ModelVersion
+from atelier.lambdas.domain.training import ModelVersion
 from atelier.lambdas.errors import Busy
-from atelier.lambdas.ports import Endpoints, Flows, Registry
+from atelier.lambdas.ports.training import Endpoints, Flows, Registry
 from atelier.lambdas.services import registry as versions
 
 CHANGING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"})

@@ -10,7 +10,7 @@ from atelier.contract.api.completions import LARGEST_BODY, CompletionRequest
 from atelier.contract.documents import load
 from atelier.contract.events import BITS_PER_BYTE, PERPLEXITY
 from atelier.lambdas.errors import NotFound, TooLarge
-from atelier.lambdas.ports import Prompts, Registry
+from atelier.lambdas.ports.training import Prompts, Registry
 from atelier.lambdas.services.registry import serving
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from atelier.contract.events import BITS_PER_BYTE, PERPLEXITY, PERPLEXITY_BEFORE, Judgement, Training
-from atelier.lambdas.domain import ModelVersion
+from atelier.lambdas.domain.training import ModelVersion
 from atelier.lambdas.errors import Failed, GateRefused
-from atelier.lambdas.ports import Endpoints, Prompts, Registry
+from atelier.lambdas.ports.training import Endpoints, Prompts, Registry
 from atelier.lambdas.services.registry import serving
 
 PROMPT = "The"

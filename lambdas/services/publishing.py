@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from atelier.contract.events import PublishModel
-from atelier.lambdas.domain import Endpoint, ModelVersion, Stack, Step
+from atelier.lambdas.domain.training import Endpoint, ModelVersion, Stack, Step
 from atelier.lambdas.errors import Busy, Conflict, Failed
-from atelier.lambdas.ports import Endpoints, Registry, Stacks
+from atelier.lambdas.ports.training import Endpoints, Registry, Stacks
 from atelier.lambdas.services import candidates
 from atelier.lambdas.services import registry as versions
 

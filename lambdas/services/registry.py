@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from atelier.contract.documents import Invalid
 from atelier.contract.events import MODEL, FlowInput, FlowResult, Judgement, Training
-from atelier.lambdas.domain import Approval, ModelVersion
+from atelier.lambdas.domain.training import Approval, ModelVersion
 from atelier.lambdas.errors import Conflict
-from atelier.lambdas.ports import Artifacts, Registry
+from atelier.lambdas.ports.training import Artifacts, Registry
 
 
 def serving(*, registry: Registry) -> ModelVersion | None:

@@ -8,9 +8,9 @@ from itertools import count
 
 from atelier.contract.documents import Invalid, parse
 from atelier.contract.events import LATEST, FlowInput, FlowResult, StartTraining
-from atelier.lambdas.domain import Flow, Step
+from atelier.lambdas.domain.training import Flow, Step
 from atelier.lambdas.errors import Conflict, Failed, NotFound
-from atelier.lambdas.ports import Flows, TrainingData
+from atelier.lambdas.ports.training import Flows, TrainingData
 from atelier.lambdas.services.candidates import name_of
 
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -18,7 +18,7 @@ from atelier.lambdas.adapters.registry import DynamoRegistry
 from atelier.lambdas.adapters.sagemaker import EndpointPrompts, SageMakerEndpoints
 from atelier.lambdas.adapters.stacks import CloudFormationStacks
 from atelier.lambdas.adapters.storage import DataBucket, S3Artifacts
-from atelier.lambdas.domain import Approval, Step
+from atelier.lambdas.domain.training import Approval, Step
 from atelier.lambdas.errors import Busy, Conflict, Failed, NotFound
 
 KEYS = {

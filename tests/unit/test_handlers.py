@@ -25,7 +25,7 @@ from function_fakes import (
 from atelier.contract.documents import dump
 from atelier.contract.events import RegisterModel
 from atelier.lambdas.bootstrap import training as bootstrap
-from atelier.lambdas.domain import Approval
+from atelier.lambdas.domain.training import Approval
 from atelier.lambdas.errors import Busy, Conflict, Failed, NotFound
 from atelier.lambdas.handlers import flow, pipeline, serving
 

@@ -2,7 +2,7 @@ import pytest
 from function_fakes import LATER, NOW, FakeArtifacts, FakeRegistry, flow_input, judgement, training, version
 
 from atelier.contract.documents import Invalid
-from atelier.lambdas.domain import FOLLOWS, Approval
+from atelier.lambdas.domain.training import FOLLOWS, Approval
 from atelier.lambdas.errors import Conflict, NotFound
 from atelier.lambdas.services import registry
 
