@@ -6,18 +6,17 @@ import asyncio
 import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
 from atelier.cloud.gateway.hooks.objects import checksums
-from atelier.cloud.gateway.hooks.objects.framing import Chunked, Framing, Plain, Refused, Seal, incomplete
-from atelier.cloud.gateway.hooks.objects.stored import BLOCK, LARGE, Stored, Upload
+from atelier.cloud.gateway.hooks.objects.aside import LARGE, WORKERS
+from atelier.cloud.gateway.hooks.objects.framing import Chunked, Framing, Plain, Seal
+from atelier.cloud.gateway.hooks.objects.refused import Refused, incomplete
+from atelier.cloud.gateway.hooks.objects.stored import BLOCK, Stored, Upload
 
 Receive = Callable[[], Awaitable[Any]]
 
-# Hashing and writing release the interpreter, so two threads are what two cores can use of one upload.
-WORKERS = ThreadPoolExecutor(4, thread_name_prefix="objects")
 PAYLOAD = re.compile(r"[0-9a-f]{64}|UNSIGNED-PAYLOAD|STREAMING-[A-Z0-9-]+")
 
 

@@ -10,24 +10,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from atelier.cloud.gateway.hooks.objects import checksums
+from atelier.cloud.gateway.hooks.objects.refused import Refused, incomplete
 
 LINE = 1024
 TRAILERS = 16 * 1024
 EMPTY = hashlib.sha256(b"").hexdigest()
-
-
-class Refused(Exception):
-    """The body is not what the request said: an S3 error code, its words, and a status."""
-
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.code = code
-        self.status = status
-
-
-def incomplete(why: str) -> Refused:
-    """Return the refusal of a body that is not framed or not as long as announced."""
-    return Refused("IncompleteBody", f"The request body terminated unexpectedly: {why}")
 
 
 @dataclass

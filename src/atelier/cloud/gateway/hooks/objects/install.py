@@ -7,26 +7,22 @@ when it is small, else `Stored`. ministack's functions that look into a body lea
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextvars
 import functools
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from atelier.cloud.gateway.hooks.objects import checksums, leaving, multipart
+from atelier.cloud.gateway.hooks.objects import checksums, kept, leaving, multipart
 from atelier.cloud.gateway.hooks.objects.arriving import Arriving, Connection
-from atelier.cloud.gateway.hooks.objects.framing import Refused, Seal
+from atelier.cloud.gateway.hooks.objects.aside import COPIERS
+from atelier.cloud.gateway.hooks.objects.framing import Seal
+from atelier.cloud.gateway.hooks.objects.refused import Answer, Refused
 from atelier.cloud.gateway.hooks.objects.routes import is_content
-from atelier.cloud.gateway.hooks.objects.stored import LARGE, Stored
 from atelier.cloud.gateway.hooks.private import replace, use
 
 S3 = "services.s3"
-Answer = tuple[int, dict[str, str], Any]
-
-COPIERS = ThreadPoolExecutor(2, thread_name_prefix="objects-copy")
 
 # Whether what is being answered came over HTTP, and its body may go out piece by piece.
 _over_http: contextvars.ContextVar[bool] = contextvars.ContextVar("over_http", default=False)
@@ -37,10 +33,9 @@ def install(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # what a kill left
     folder.mkdir(mode=0o700, parents=True)
     _receive(folder)
-    _digest()
-    _keep(folder)
-    _answer()
-    multipart.install(folder, _error)
+    kept.install(folder)
+    multipart.install(folder)
+    leaving.install(_over_http.get)
 
 
 def _receive(folder: Path) -> None:
@@ -118,7 +113,7 @@ def _authorised_first(
         try:
             content = await body.read(headers, _algorithms(headers, query_params), folder)
         except Refused as refusal:
-            return _error(refusal.code, str(refusal), refusal.status)
+            return refusal.answer()
         token = _over_http.set(True)
         try:
             return await original(method, path, headers, content, query_params, **rest)
@@ -154,116 +149,3 @@ def _algorithms(headers: dict[str, str], query: dict[str, Any]) -> Iterable[str]
         yield checksums.canonical(source or "")
     upload = use(S3, "_multipart_uploads", checked=False).get((query.get("uploadId") or [""])[0]) or {}
     yield upload.get("checksum_algorithm") or ""
-
-
-def _error(code: str, message: str, status: int) -> Answer:
-    make = use(S3, "_error", "code", "message", "status", "resource", "extra", "headers")
-    answer: Answer = make(code, message, status)
-    return answer
-
-
-def _digest() -> None:
-    replace(S3, "md5_hash", "data", by=_md5)
-    replace(S3, "_compute_s3_checksum", "algorithm", "body", by=_checksum)
-    replace(S3, "_validate_content_md5", "headers", "body", by=_content_md5)
-
-
-def _md5(original: Callable[[bytes], str]) -> Callable[[Any], str]:
-    return lambda data: data.digest("MD5").hex() if isinstance(data, Stored) else original(data)
-
-
-def _checksum(original: Callable[[str, bytes], str | None]) -> Callable[[str, Any], str | None]:
-    def compute(algorithm: str, body: Any) -> str | None:
-        name = checksums.canonical(algorithm or "")
-        if not isinstance(body, Stored) or name not in checksums.ALGORITHMS:
-            return original(algorithm, b"" if isinstance(body, Stored) else body)
-        return base64.b64encode(body.digest(name)).decode()
-
-    return compute
-
-
-def _content_md5(original: Callable[[dict[str, str], bytes], Any]) -> Callable[[dict[str, str], Any], Any]:
-    def validate(headers: dict[str, str], body: Any) -> Any:
-        given = headers.get("content-md5", "")
-        if not given or not isinstance(body, Stored):
-            return original(headers, body)
-        if given == base64.b64encode(body.digest("MD5")).decode():
-            return None
-        refused = original(headers, b"")
-        return refused or _error(
-            "BadDigest", "The Content-MD5 you specified did not match what we received.", 400
-        )
-
-    return validate
-
-
-def _keep(folder: Path) -> None:
-    replace(S3, "_atomic_write", "fpath", "data", "text", by=lambda original: _placed(original, folder))
-    replace(S3, "_read_body", "bucket_name", "key", "obj", by=_left_on_disk)
-    replace(S3, "_version_entry_from_record", "obj", "version_id", "data", by=_without_content)
-    replace(S3, "_version_body", "bucket", "bucket_name", "key", "v", by=_version_left_on_disk)
-
-
-def _placed(original: Callable[..., None], folder: Path) -> Callable[..., None]:
-    def write(fpath: str, data: Any, *, text: bool = False) -> None:
-        if isinstance(data, Stored):
-            data.place(Path(fpath), folder)
-        else:
-            original(fpath, data, text=text)
-
-    return write
-
-
-def _left_on_disk(original: Callable[..., Any]) -> Callable[..., Any]:
-    where = use(S3, "_object_disk_path", "bucket", "key", "account_id")
-
-    def read(bucket_name: str, key: str, obj: dict[str, Any]) -> Any:
-        if obj.get("body") is None and obj.get("size", 0) >= LARGE:
-            return Stored.at(Path(where(bucket_name, key)))
-        return original(bucket_name, key, obj)
-
-    return read
-
-
-def _without_content(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a version's content stay where it is on disk."""
-    return lambda obj, version_id, data: original(obj, version_id, None if isinstance(data, Stored) else data)
-
-
-def _version_left_on_disk(original: Callable[..., Any]) -> Callable[..., Any]:
-    where = use(S3, "_version_disk_path", "bucket", "key", "version_id", "account_id")
-
-    def body(bucket: dict[str, Any], bucket_name: str, key: str, v: dict[str, Any]) -> Any:
-        path = where(bucket_name, key, v["version_id"])
-        if v.get("data") is None and v.get("size", 0) >= LARGE and path and Path(path).is_file():
-            return Stored.at(Path(path))
-        return original(bucket, bucket_name, key, v)
-
-    return body
-
-
-def _answer() -> None:
-    replace(S3, "_get_object", "bucket_name", "key", "headers", "query_params", by=_streamed_over_http)
-    replace(S3, "_get_object_data", "bucket_name", "key", "version_id", by=_in_memory)
-
-
-def _streamed_over_http(original: Callable[..., Answer]) -> Callable[..., Answer]:
-    streaming = use("core.responses", "StreamingResponse", "runner")
-
-    def get(bucket_name: str, key: str, headers: dict[str, str], query_params: Any = None) -> Answer:
-        status, answered, body = original(bucket_name, key, headers, query_params)
-        if not isinstance(body, Stored):
-            return status, answered, body
-        return status, answered, streaming(leaving.sender(body)) if _over_http.get() else bytes(body)
-
-    return get
-
-
-def _in_memory(original: Callable[..., Any]) -> Callable[..., bytes | None]:
-    """Give other services plain bytes: what they read they need whole."""
-
-    def data(bucket_name: str, key: str, version_id: str | None = None) -> bytes | None:
-        body = original(bucket_name, key, version_id)
-        return bytes(body) if isinstance(body, Stored) else body
-
-    return data

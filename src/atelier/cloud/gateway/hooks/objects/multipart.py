@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, ParseError, SubElement
 
-from atelier.cloud.gateway.hooks.objects.framing import Refused
+from atelier.cloud.gateway.hooks.objects.refused import Answer, Refused
 from atelier.cloud.gateway.hooks.objects.stored import Stored, joined
 from atelier.cloud.gateway.hooks.private import replace, use
 
@@ -29,7 +29,6 @@ INVALID_PART = (
     "specified entity tag may not match the part's entity tag. The following part numbers are invalid: "
 )
 
-Answer = tuple[int, dict[str, str], bytes]
 Upload = dict[str, Any]
 
 
@@ -42,9 +41,9 @@ class Named:
     checksums: Mapping[str, str]
 
 
-def install(folder: Path, error: Callable[[str, str, int], Answer]) -> None:
+def install(folder: Path) -> None:
     """Complete uploads in *folder*."""
-    completion = Completion(folder, error)
+    completion = Completion(folder)
     replace(
         S3,
         "_complete_multipart_upload",
@@ -56,9 +55,8 @@ def install(folder: Path, error: Callable[[str, str, int], Answer]) -> None:
 class Completion:
     """What completing needs of ministack, checked at start."""
 
-    def __init__(self, folder: Path, error: Callable[[str, str, int], Answer]) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._error = error
         self._uploads = use(S3, "_multipart_uploads", checked=False)
         self._completed = use(S3, "_completed_multipart_uploads", checked=False)
         self._bucket = use(S3, "_ensure_bucket", "name")
@@ -98,7 +96,7 @@ class Completion:
                 )
                 answer = refused or self._complete(upload, bucket, named_in(body), headers or {})
             except Refused as refusal:
-                return self._error(refusal.code, str(refusal), refusal.status)
+                return refusal.answer()
             if not refused:
                 self._uploads.pop(upload_id, None)
                 self._completed[upload_id] = {"key": key, "response": answer}

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from atelier.cloud.gateway.hooks.objects import checksums
+from atelier.cloud.gateway.hooks.objects.aside import LARGE, freeing, remove
 
 BLOCK = 1 << 20
 COPIED_AT_ONCE = 64 << 20
-LARGE = 1 << 20  # a body of at least so many bytes stays on disk
 
 
 class File(Protocol):
@@ -37,7 +37,7 @@ class Upload:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        weakref.finalize(self, path.unlink, missing_ok=True)
+        weakref.finalize(self, remove, path)
 
     def read(self, start: int, size: int) -> bytes:
         """Return up to *size* bytes from *start*; an upload may have 10,000 parts, so none is held open."""
@@ -161,7 +161,8 @@ class Stored:
             if not self._link(new):
                 with new.open("xb") as file:
                     self.append_to(file)
-            new.replace(target)
+            with freeing(target):
+                new.replace(target)
         finally:
             new.unlink(missing_ok=True)  # replacing a file by itself leaves both names
 
