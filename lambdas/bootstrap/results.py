@@ -1,0 +1,71 @@
+"""Wiring of the functions that take results, and of the reconciler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from botocore.config import Config
+
+from atelier.contract.settings import ReconcilerSettings, ResultsSettings, from_environment
+from atelier.lambdas.adapters.inferences import DynamoInferences
+from atelier.lambdas.adapters.invocations import SageMakerInvocations
+from atelier.lambdas.adapters.objects import S3Objects
+from atelier.lambdas.bootstrap import client
+from atelier.lambdas.bootstrap.accounts import SWIFT
+from atelier.lambdas.bootstrap.endpoints import SOON, Watch, watching
+from atelier.lambdas.ports.inferences import Inferences, Invocations, Objects
+
+ANSWER = Config(connect_timeout=3, read_timeout=25, retries={"mode": "standard", "total_max_attempts": 1})
+"""For an answer that must not be asked for twice; API Gateway waits 29 seconds."""
+
+SIGNED = Config(signature_version="s3v4").merge(SOON)
+"""For links, too: they are signed as every region wants them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taking:
+    """What takes results."""
+
+    jobs: Inferences
+    objects: Objects
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconciling:
+    """What looks after endpoints and jobs."""
+
+    taking: Taking
+    invocations: Invocations
+    watch: Watch
+
+
+@cache
+def taking() -> Taking:
+    """Wire what takes results."""
+    settings = from_environment(ResultsSettings)
+    return take_with(settings.inferences_table, settings.bucket)
+
+
+@cache
+def reconciling() -> Reconciling:
+    """Wire what looks after endpoints and jobs."""
+    settings = from_environment(ReconcilerSettings)
+    return Reconciling(
+        taking=take_with(settings.inferences_table, settings.bucket),
+        invocations=invocations(),
+        watch=watching(settings.endpoints_table),
+    )
+
+
+def take_with(table: str, bucket: str) -> Taking:
+    """Wire what keeps jobs and their objects."""
+    return Taking(
+        jobs=DynamoInferences(client("dynamodb", config=SWIFT), table),
+        objects=S3Objects(client("s3", config=SIGNED), bucket),
+    )
+
+
+def invocations() -> Invocations:
+    """Wire the calls of endpoints."""
+    return SageMakerInvocations(client("sagemaker-runtime", config=ANSWER))
