@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from atelier.cloud.services.autoscaling import plugin as autoscaling
 from atelier.cloud.services.codebuild import service as codebuild
 from atelier.cloud.services.codecommit import service as codecommit
 from atelier.cloud.services.codepipeline import plugin as codepipeline
@@ -10,6 +11,7 @@ from atelier.cloud.services.plugin import Plugin
 from atelier.cloud.services.sagemaker import plugin as sagemaker
 
 PLUGINS: tuple[Plugin, ...] = (
+    autoscaling.PLUGIN,
     codebuild.PLUGIN,
     codecommit.PLUGIN,
     codepipeline.PLUGIN,

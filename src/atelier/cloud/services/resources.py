@@ -80,6 +80,8 @@ def _scalar(value: Any, shape: Shape) -> Any:
         return value.lower() == "true"
     if shape.type_name in {"integer", "long"} and isinstance(value, str):
         return int(value)
+    if shape.type_name in {"double", "float"} and isinstance(value, str):
+        return float(value)
     if shape.type_name == "string" and isinstance(value, int | float):
         return str(value).lower() if isinstance(value, bool) else str(value)
     return value

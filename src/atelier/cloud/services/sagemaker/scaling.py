@@ -39,6 +39,11 @@ def update(cloud: Cloud, request: Document) -> Document:
     return {"EndpointArn": record["EndpointArn"]}
 
 
+def is_there(cloud: Cloud, name: str) -> bool:
+    """Say whether there is such an endpoint, whatever its status."""
+    return name in endpoints(cloud)
+
+
 def capacity(cloud: Cloud, name: str, variant: str) -> Capacity | None:
     """Return a variant's capacity, or None when there is no such endpoint or variant."""
     record = endpoints(cloud).get(name)

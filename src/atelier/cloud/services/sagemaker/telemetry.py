@@ -40,11 +40,12 @@ def _report(cloud: Cloud, state: Live, name: str, plan: dict[str, Any]) -> None:
 
 
 def _report_backlog(cloud: Cloud, name: str, size: int, instances: int) -> None:
-    """Report a backlog; per instance it is the whole of it while there is none, as on AWS."""
-    values = {
+    """Report a backlog; per instance, it is the whole of it while there is none, as on AWS."""
+    values: dict[str, float] = {
         "ApproximateBacklogSize": size,
-        "ApproximateBacklogSizePerInstance": size / max(instances, 1),
         "HasBacklogWithoutCapacity": int(size > 0 and not instances),
     }
+    if size or instances:
+        values["ApproximateBacklogSizePerInstance"] = size / max(instances, 1)
     for metric, value in values.items():
         cloud.metrics.put(NAMESPACE, metric, value, {"EndpointName": name})

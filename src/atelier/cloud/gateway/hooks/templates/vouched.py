@@ -44,6 +44,11 @@ VOUCHED: Mapping[str, frozenset[str]] = {
     "AWS::CloudFormation::CustomResource": _words("*"),
     "AWS::CloudFormation::Stack": _words("Parameters Tags TemplateURL"),
     "AWS::CloudFormation::WaitConditionHandle": _words(""),
+    "AWS::CloudWatch::Alarm": _words(
+        "ActionsEnabled AlarmActions AlarmDescription AlarmName ComparisonOperator DatapointsToAlarm"
+        " Dimensions EvaluationPeriods InsufficientDataActions MetricName Namespace OKActions Period"
+        " Statistic Tags Threshold TreatMissingData Unit"
+    ),
     "AWS::DynamoDB::Table": _words(
         "AttributeDefinitions BillingMode DeletionProtectionEnabled GlobalSecondaryIndexes KeySchema"
         " LocalSecondaryIndexes PointInTimeRecoverySpecification ProvisionedThroughput SSESpecification"
