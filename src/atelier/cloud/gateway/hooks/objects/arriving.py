@@ -61,8 +61,9 @@ class Arriving(bytes):
             await self._take(headers, framing_of(headers, self.seal), sink)
             sink.check(headers)
             return sink.content()
-        finally:
-            sink.close()
+        except BaseException:
+            sink.discard()
+            raise
 
     async def _take(self, headers: dict[str, str], framing: Framing, sink: Sink) -> None:
         loop = asyncio.get_running_loop()
@@ -163,12 +164,17 @@ class Sink:
         """Return all that was taken in."""
         if self._upload is None:
             return b"".join(self._memory)
-        self.close()
+        self._close()
         return Stored(
             self._upload, 0, self._size, {name: each.digest() for name, each in self._digests.items()}
         )
 
-    def close(self) -> None:
-        """Let go of the file."""
+    def discard(self) -> None:
+        """Remove what was taken in, now: the error that is the reason may live on for a while."""
+        self._close()
+        if self._upload:
+            self._upload.remove()
+
+    def _close(self) -> None:
         if self._file:
             self._file.close()

@@ -128,9 +128,8 @@ class Chunked:
         if not self._ended:
             raise incomplete("the last chunk is missing")
         trailers = self._trailers()
-        self._check(headers, trailers)
-        for name, value in trailers.items():
-            headers.setdefault(name, value)  # a header is not overridden by its late copy
+        for name in self._checked(headers, trailers):
+            headers.setdefault(name, trailers[name])  # a header is not overridden by its late copy
         encodings = [each.strip() for each in headers.pop("content-encoding", "").split(",")]
         if kept := [each for each in encodings if each and each != "aws-chunked"]:
             headers["content-encoding"] = ", ".join(kept)
@@ -149,14 +148,16 @@ class Chunked:
             trailers.setdefault(name.strip().lower(), value.strip())
         return trailers
 
-    def _check(self, headers: Mapping[str, str], trailers: dict[str, str]) -> None:
+    def _checked(self, headers: Mapping[str, str], trailers: dict[str, str]) -> set[str]:
+        """Return the names of the trailers that the request announced."""
         signature = trailers.pop("x-amz-trailer-signature", "")
         announced = {each.strip().lower() for each in headers.get("x-amz-trailer", "").split(",")} - {""}
         if not announced <= trailers.keys():
             raise incomplete("an announced trailer is missing")
-        if self.seal and announced:
+        if self.seal and trailers:
             lines = "".join(f"{name}:{value}\n" for name, value in sorted(trailers.items()))
             self.seal.check("TRAILER", (hashlib.sha256(lines.encode()).hexdigest(),), signature)
         length = headers.get("x-amz-decoded-content-length")
         if length is not None and length.strip() != str(self._decoded):
             raise incomplete("it is not as long as X-Amz-Decoded-Content-Length says")
+        return announced

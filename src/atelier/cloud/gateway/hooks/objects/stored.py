@@ -37,7 +37,7 @@ class Upload:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        weakref.finalize(self, remove, path)
+        self.remove = weakref.finalize(self, remove, path)
 
     def read(self, start: int, size: int) -> bytes:
         """Return up to *size* bytes from *start*; an upload may have 10,000 parts, so none is held open."""
