@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 ABSENT = {"ConditionExpression": "attribute_not_exists(pk)"}
 STAYING = "attribute_exists(pk) AND attribute_not_exists(leaving)"
+LONGEST_NAME = 1024
+"""Bytes of the longest sort key."""
+
 ROUNDS = 5
 """How often a batch of reads is asked again for what was left out."""
 
@@ -96,7 +99,7 @@ class DynamoAccounts:
 
     def roles_named(self, names: Collection[str]) -> list[Role]:
         """Return those of at most 100 roles that are there."""
-        keys = [_key("ROLE", name) for name in dict.fromkeys(names)]
+        keys = [_key("ROLE", name) for name in dict.fromkeys(names) if _fits(name)]
         found: list[Role] = []
         for _ in range(ROUNDS):
             if not keys:
@@ -186,6 +189,8 @@ class DynamoAccounts:
         return {**_key(f"TOKEN#{token.sha256}", "TOKEN"), **item({"id": token.id, **facts})}
 
     def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
+        if not _fits(sk):
+            return None
         with guarded("never"):
             found = self._client.get_item(TableName=self._table, Key=_key(pk, sk), ConsistentRead=True)
         return plain(found["Item"]) if "Item" in found else None
@@ -225,6 +230,11 @@ class DynamoAccounts:
         return {
             "ConditionCheck": {"TableName": self._table, "Key": key, "ConditionExpression": condition},
         }
+
+
+def _fits(name: str) -> bool:
+    """Say whether there can be an item of that name: DynamoDB refuses to look for others."""
+    return 0 < len(name.encode(errors="replace")) <= LONGEST_NAME
 
 
 def _key(pk: str, sk: str) -> Item:

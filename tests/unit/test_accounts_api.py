@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from openapi_schema_validator import OAS30Validator
 
@@ -328,3 +329,63 @@ def test_each_user_asks_no_more_often_than_they_may(api, monkeypatch):
     assert throttled
     assert "asks too often" in throttled[0].body["message"]
     assert 200 == api.call("ListUsers").status
+
+
+def test_names_longer_than_any_are_unknown(api):
+    assert 401 == api.as_user("x" * 5000).call("ListUsers").status
+    assert 404 == api.call("ListTokens", username="x" * 5000).status
+
+
+def test_a_table_that_is_too_busy_is_told_so_that_a_client_tries_again(api):
+    def refuse(**_):
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "inner"}}, "Query")
+
+    wiring.access().accounts._client.meta.events.register("before-call.dynamodb.Query", refuse)
+
+    said = api.call("ListUsers")
+
+    assert (503, "the table is too busy, try again") == (said.status, said.body["message"])
+
+
+WHO = ["GetItem", "BatchGetItem"]
+"""What it takes to know who asks; every second request or fewer is counted beside."""
+
+COSTS = [
+    ("ListRoles", {}, ["Query"]),
+    ("ListRoles", {"role": "byoc"}, ["BatchGetItem"]),
+    ("CreateRole", {"body": {"role_name": "r", "permissions": ["role:list"]}}, ["GetItem", "PutItem"]),
+    ("DeleteRoles", {"body": {"role_name_list": ["unknown"]}}, ["GetItem", "GetItem"]),
+    ("ListUsers", {}, ["Query", "Query"]),
+    (
+        "CreateUser",
+        {"body": {"username": "u", "roles": ["byoc"]}},
+        ["BatchGetItem", "GetItem", "TransactWriteItems"],
+    ),
+    ("DeleteUsers", {"body": {"user_name_list": ["unknown"]}}, ["GetItem"]),
+    ("CreateToken", {"body": {}, "username": "api"}, ["GetItem", "Query", "TransactWriteItems"]),
+    ("ListTokens", {"username": "api"}, ["GetItem", "Query"]),
+]
+
+
+@pytest.mark.parametrize(("name", "request_", "cost"), COSTS)
+def test_an_operation_makes_few_calls_and_scans_nothing(api, name, request_, cost):
+    calls = []
+    api.call("ListRoles")
+    events = wiring.access().accounts._client.meta.events
+    events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
+
+    assert api.call(name, **request_).status < 300
+
+    assert [*WHO, *cost] == [each for each in calls if each != "UpdateItem"]
+    assert len([each for each in calls if each == "UpdateItem"]) <= 1
+
+
+def test_knowing_a_token_takes_one_call(api):
+    calls = []
+    wiring.authorizer()._client.meta.events.register(
+        "before-call.dynamodb", lambda model, **_: calls.append(model.name)
+    )
+
+    authorizer.handle({"headers": {"x-api-key": DEPLOYMENT}, "methodArn": METHOD}, Context())
+
+    assert ["GetItem"] == calls

@@ -73,6 +73,13 @@ def test_lists_are_sorted_by_name_and_complete(accounts):
     assert {"a", "c"} == {each.name for each in accounts.roles_named(["c", "a", "c", "unknown"])}
 
 
+@pytest.mark.parametrize("name", ["", "x" * 1025, "ä" * 513])
+def test_names_that_no_key_can_hold_are_nobodys(accounts, name):
+    assert accounts.user(name) is None
+    assert accounts.role(name) is None
+    assert [] == list(accounts.roles_named([name]))
+
+
 def test_of_two_makers_of_one_name_one_wins(accounts):
     with_user(accounts, "ann")
     with_role(accounts, "painter", "train:all")
