@@ -205,9 +205,10 @@ def method(_physical_id: str, properties: Properties) -> None:
 
 
 def stage(_physical_id: str, properties: Properties) -> None:
-    """Apply where the access log goes."""
+    """Apply where the access log goes, and say that nothing is traced."""
     stages = use("services.apigateway_v1", "_stages_v1", checked=False)
     record = stages[properties["RestApiId"]][properties["StageName"]]
+    record["tracingEnabled"] = is_true(properties.get("TracingEnabled", False))
     if asked := properties.get("AccessLogSetting"):
         record["accessLogSettings"] = {"destinationArn": asked["DestinationArn"], "format": asked["Format"]}
     else:

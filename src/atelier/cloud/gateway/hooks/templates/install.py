@@ -8,7 +8,7 @@ from typing import Any
 
 from atelier.cloud.gateway.hooks import state
 from atelier.cloud.gateway.hooks.private import replace, use
-from atelier.cloud.gateway.hooks.templates import completed, required, vouched
+from atelier.cloud.gateway.hooks.templates import completed, required, secrets, vouched
 
 PROVISIONERS = "services.cloudformation.provisioners"
 
@@ -17,6 +17,7 @@ def install(ours: Mapping[str, frozenset[str]]) -> None:
     """Refuse what neither we nor ministack do; *ours* are our types with their properties."""
     completed.used()
     required.used()
+    secrets.install()
     for module in ("engine", "handlers", "changesets"):
         replace(
             f"services.cloudformation.{module}",

@@ -9,6 +9,7 @@ from typing import Any
 from atelier.cloud.context import Refused
 from atelier.cloud.gateway.hooks import policies, rules
 from atelier.cloud.gateway.hooks.private import use
+from atelier.cloud.gateway.hooks.templates.completed import is_true
 from atelier.cloud.gateway.settings import REGION
 
 Properties = Mapping[str, Any]
@@ -39,6 +40,12 @@ def function(properties: Properties) -> None:
     if not str(properties["Runtime"]).startswith("python3."):
         raise Refused(f"Unsupported: the runtime {properties['Runtime']} is not part of the local cloud")
     _trusted(properties["Role"], "lambda.amazonaws.com", "the function")
+
+
+def stage(properties: Properties) -> None:
+    """Refuse traces: there is no X-Ray here."""
+    if is_true(properties.get("TracingEnabled", False)):
+        raise Refused("Unsupported: AWS::ApiGateway::Stage.TracingEnabled is not part of the local cloud")
 
 
 def state_machine(properties: Properties) -> None:
@@ -92,6 +99,7 @@ def keep_protected_table(name: str, _properties: Properties) -> None:
 
 
 BEFORE: Mapping[str, Before] = {
+    "AWS::ApiGateway::Stage": stage,
     "AWS::Events::Rule": rule,
     "AWS::Lambda::EventSourceMapping": event_source,
     "AWS::Lambda::Function": function,

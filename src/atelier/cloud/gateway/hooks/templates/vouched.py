@@ -37,7 +37,8 @@ VOUCHED: Mapping[str, frozenset[str]] = {
         "ApiKeySourceType BinaryMediaTypes Description EndpointConfiguration Name Policy Tags"
     ),
     "AWS::ApiGateway::Stage": _words(
-        "AccessLogSetting DeploymentId Description MethodSettings RestApiId StageName Tags Variables"
+        "AccessLogSetting DeploymentId Description MethodSettings RestApiId StageName Tags"
+        " TracingEnabled Variables"
     ),
     "AWS::ApiGateway::UsagePlan": _words("ApiStages Description Quota Tags Throttle UsagePlanName"),
     "AWS::ApiGateway::UsagePlanKey": _words("KeyId KeyType UsagePlanId"),
