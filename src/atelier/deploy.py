@@ -1,4 +1,4 @@
-"""The stacks of the training pipeline, in their order; AWS and the local cloud alike.
+"""The stacks of each part, in their order; AWS and the local cloud alike.
 
 `training-flow` is not among them: the pipeline deploys it from the commit it builds. Nor is `serving-api`,
 which appears when the first model is published.
@@ -6,7 +6,7 @@ which appears when the first model is published.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,11 @@ Code = Mapping[str, tuple[str, bytes]]
 
 STORAGE = "storage"
 ORDER = (STORAGE, "registry", "training-pipeline")
+MIDDLEWARE = (STORAGE, "middleware-state", "middleware-api")
+PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"pipeline": ORDER, "middleware": MIDDLEWARE, "all": tuple(dict.fromkeys((*ORDER, *MIDDLEWARE)))}
+)
+"""What can be deployed by itself."""
 
 
 def deploy(
@@ -33,12 +38,13 @@ def deploy(
     parameters: Mapping[str, str] = MappingProxyType({}),
     progress: Callable[[Event], None] = lambda event: None,
     code: Callable[[], Code] | None = None,
+    order: Sequence[str] = ORDER,
 ) -> list[Outcome]:
-    """Create or update every stack; what one stack outputs is a parameter of those after it."""
-    _refuse_unknown(parameters)
+    """Create or update the stacks of an order; what one stack outputs is a parameter of those after it."""
+    _refuse_unknown(parameters, order)
     values: dict[str, str] = {**parameters, "Prefix": prefix}
     outcomes = []
-    for name in ORDER:
+    for name in order:
         stacks = Stacks(
             cloudformation=clients.cloudformation,
             progress=progress,
@@ -52,11 +58,11 @@ def deploy(
     return outcomes
 
 
-def _refuse_unknown(parameters: Mapping[str, str]) -> None:
+def _refuse_unknown(parameters: Mapping[str, str], order: Sequence[str]) -> None:
     """Refuse what no stack lets a person choose: what has no default comes from other stacks."""
     choices = {
         name
-        for each in ORDER
+        for each in order
         for name, parameter in synth.TEMPLATES[each]().parameters.items()
         if "Default" in parameter.properties and name != "Prefix"
     }

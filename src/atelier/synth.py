@@ -10,7 +10,14 @@ from pathlib import Path
 from troposphere import Template
 
 from atelier.pipelines import training as training_pipeline
-from atelier.templates import registry, serving_api, storage, training_flow
+from atelier.templates import (
+    middleware_api,
+    middleware_state,
+    registry,
+    serving_api,
+    storage,
+    training_flow,
+)
 
 TEMPLATES: Mapping[str, Callable[[], Template]] = {
     "storage": storage.template,
@@ -18,6 +25,8 @@ TEMPLATES: Mapping[str, Callable[[], Template]] = {
     "training-pipeline": training_pipeline.template,
     "training-flow": training_flow.template,
     "serving-api": serving_api.template,
+    "middleware-state": middleware_state.template,
+    "middleware-api": middleware_api.template,
 }
 """All stacks by name, in the order in which they first come to be."""
 

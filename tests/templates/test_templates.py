@@ -20,6 +20,8 @@ UNBOUNDED = {
     "cloudwatch:PutMetricData": "bounded by its namespace",
     "codepipeline:PutJobSuccessResult": "a job has no ARN",
     "codepipeline:PutJobFailureResult": "a job has no ARN",
+    "xray:PutTraceSegments": "a trace has no ARN",
+    "xray:PutTelemetryRecords": "a trace has no ARN",
 }
 
 RETAINED = {
@@ -64,8 +66,9 @@ def test_a_template_is_the_same_every_time(name):
 
 
 @every_template
-def test_a_template_fits_into_one_request(name):
-    assert 51_200 > len(synth.text(name).encode())
+def test_a_template_fits_into_one_request_or_comes_when_there_is_a_bucket_for_it(name):
+    most = 1_000_000 if name in ("middleware-api",) else 51_200
+    assert most > len(synth.text(name).encode())
 
 
 @every_template
@@ -101,14 +104,15 @@ def test_every_handler_is_a_function(name):
 
 
 @every_template
-def test_every_functions_variables_are_one_declared_class(name):
+def test_every_functions_variables_are_of_declared_classes(name):
     declared = [
         {member.name.upper() for member in fields(each)}
         for _, each in inspect.getmembers(settings, inspect.isclass)
         if each.__name__.endswith("Settings") and each is not settings.MissingSettings
     ]
     for each in resources(name, "AWS::Lambda::Function").values():
-        assert each["Properties"]["Environment"]["Variables"].keys() - {"POWERTOOLS_SERVICE_NAME"} in declared
+        used = each["Properties"]["Environment"]["Variables"].keys() - {"POWERTOOLS_SERVICE_NAME"}
+        assert used == set().union(*(names for names in declared if names <= used))
 
 
 @every_template
@@ -174,6 +178,8 @@ def test_a_parameter_of_a_stack_is_an_output_of_one_before_it_or_has_a_default()
         "storage": [],
         "registry": ["storage"],
         "training-pipeline": ["storage", "registry"],
+        "middleware-state": ["storage"],
+        "middleware-api": ["storage", "middleware-state"],
     }.items():
         given = {output for each in before for output in rendered(each)["Outputs"]} | {"CodeKey", "LayerKey"}
         needed = {

@@ -30,23 +30,33 @@ WORDS = {
 }
 
 
-@click.command(cls=Command, examples=["atelier deploy", "atelier deploy --prefix team-a --aws"])
+@click.command(
+    cls=Command,
+    examples=["atelier deploy", "atelier deploy middleware", "atelier deploy all --prefix team-a --aws"],
+)
+@click.argument("part", default="pipeline", type=click.Choice(["pipeline", "middleware", "all"]))
 @with_parameters
 @with_prefix
 @on_aws
 @as_json
-def deploy(parameters: tuple[str, ...], prefix: str, aws: bool, as_json: bool) -> None:
-    """Create or update the stacks of the training pipeline.
+def deploy(part: str, parameters: tuple[str, ...], prefix: str, aws: bool, as_json: bool) -> None:
+    """Create or update the stacks of the training pipeline, of the middleware, or of both.
 
-    Storage comes first, then the registry, then the pipeline; what has not changed is left alone. A stack
-    that fails is rolled back, and the first cause is named.
+    PART is pipeline (the default), middleware or all. What holds state comes first, what uses it after; what
+    has not changed is left alone. A stack that fails is rolled back, and the first cause is named.
     """
     from atelier import deploy as stacks
 
     given = dict(assignments(parameters, "--parameter"))
     notes = output.console(stderr=as_json)
     with explained(INTERRUPTED):
-        outcomes = stacks.deploy(clients(aws), prefix=prefix, parameters=given, progress=Narrator(notes).hear)
+        outcomes = stacks.deploy(
+            clients(aws),
+            prefix=prefix,
+            parameters=given,
+            progress=Narrator(notes).hear,
+            order=stacks.PARTS[part],
+        )
     if as_json:
         output.emit({"stacks": outcomes})
         return

@@ -60,7 +60,7 @@ def complete(api: Api, request: Mapping[str, Any], *, timeout: float = TIMEOUT) 
         method="POST",
     )
     try:
-        with _opener(api.url).open(call, timeout=timeout) as answer:
+        with opener(api.url).open(call, timeout=timeout) as answer:
             document: dict[str, Any] = json.load(answer)
             return document
     except urllib.error.HTTPError as error:
@@ -73,7 +73,7 @@ def complete(api: Api, request: Mapping[str, Any], *, timeout: float = TIMEOUT) 
         raise Problem(f"{api.url} answered with something that is not JSON") from error
 
 
-def _opener(url: str) -> urllib.request.OpenerDirector:
+def opener(url: str) -> urllib.request.OpenerDirector:
     """Return an opener that goes straight to this machine, and through the user's proxy elsewhere."""
     direct = urlsplit(url).hostname in LOOPBACK
     return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if direct else []))

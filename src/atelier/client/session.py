@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_stepfunctions import SFNClient
 
 
@@ -106,6 +107,11 @@ class Clients:
     def sagemaker(self) -> SageMakerClient:
         """SageMaker."""
         return self._client("sagemaker")  # type: ignore[no-any-return]
+
+    @cached_property
+    def secretsmanager(self) -> SecretsManagerClient:
+        """Secrets Manager."""
+        return self._client("secretsmanager")  # type: ignore[no-any-return]
 
     @cached_property
     def stepfunctions(self) -> SFNClient:

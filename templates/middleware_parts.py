@@ -1,0 +1,142 @@
+"""What the stacks of the middleware share: their parameters, who may do what, and functions with settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from troposphere import AWSHelperFn, Equals, If, NoValue, Parameter, Ref, Template, awslambda
+
+from atelier.contract.settings import AccessSettings
+from atelier.templates import parts
+from atelier.templates.parts import Statement, Text, allow, arn
+
+BUCKET = Parameter(
+    "MiddlewareBucketName", Type="String", Description="The bucket of checkpoints and results."
+)
+ACCOUNTS = Parameter("AccountsTableName", Type="String", Description="The table of users, roles and tokens.")
+RATES = Parameter("RatesTableName", Type="String", Description="The table of how often users ask.")
+CHECKPOINTS = Parameter("CheckpointsTableName", Type="String", Description="The table of checkpoints.")
+ENDPOINTS = Parameter("EndpointsTableName", Type="String", Description="The table of endpoints.")
+INFERENCES = Parameter("InferencesTableName", Type="String", Description="The table of generation jobs.")
+SECRET = Parameter(
+    "DeploymentTokenSecretArn", Type="String", Description="The secret that is the deployment's own token."
+)
+ENDPOINT_ROLE = Parameter("EndpointRoleArn", Type="String", Description="The role of endpoints.")
+SUCCESS_TOPIC = Parameter(
+    "SuccessTopicArn", Type="String", Description="Where SageMaker tells of asynchronous results."
+)
+ERROR_TOPIC = Parameter(
+    "ErrorTopicArn", Type="String", Description="Where SageMaker tells of asynchronous failures."
+)
+TRACING = Parameter(
+    "Tracing",
+    Type="String",
+    Default="false",
+    AllowedValues=["true", "false"],
+    Description="Whether requests leave traces in X-Ray.",
+)
+USER_REQUESTS = Parameter(
+    "UserRequests",
+    Type="Number",
+    Default="200",
+    MinValue=1,
+    Description="Requests of one user in ten seconds.",
+)
+
+IS_TRACED = "IsTraced"
+DEAD_SECONDS = 14 * 24 * 3600
+
+READ = ("dynamodb:GetItem", "dynamodb:Query")
+WRITE = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem")
+
+
+def code_stack(description: str, *parameters: Parameter) -> Template:
+    """Return a template of a stack that has functions: with their code, their layer and whether to trace."""
+    shared = (parts.PREFIX, parts.CODE_BUCKET, parts.CODE_KEY, parts.LAYER_KEY, TRACING)
+    t = parts.stack(description, *shared, *parameters)
+    t.add_condition(IS_TRACED, Equals(Ref(TRACING), "true"))
+    t.add_resource(parts.layer())
+    return t
+
+
+def on(table: Parameter, *actions: str, indexes: bool = False) -> Statement:
+    """Allow *actions* on a table, and on its indexes where a list is read from one."""
+    name = f"table/${{{table.title}}}"
+    return allow(actions, arn("dynamodb", name), *([arn("dynamodb", f"{name}/index/*")] if indexes else []))
+
+
+def on_objects(actions: Sequence[str], *prefixes: str) -> Statement:
+    """Allow *actions* on the bucket's objects under *prefixes*."""
+    return allow(actions, *parts.objects(BUCKET, *(f"{each}*" for each in prefixes)))
+
+
+def listing(*prefixes: str) -> Statement:
+    """Allow to list the bucket's objects under *prefixes*: else a missing object would look forbidden."""
+    return allow(
+        ["s3:ListBucket"],
+        parts.bucket_arn(BUCKET),
+        StringLike={"s3:prefix": [f"{each}*" for each in prefixes]},
+    )
+
+
+def telling_who_asks() -> list[Statement]:
+    """Allow what every function of the API does first: find the acting user, and count the request."""
+    return [on(ACCOUNTS, "dynamodb:GetItem", "dynamodb:BatchGetItem"), on(RATES, "dynamodb:UpdateItem")]
+
+
+def access() -> awslambda.Environment:
+    """Return the variables of every function that acts for a user."""
+    return parts.environment(
+        AccessSettings,
+        accounts_table=Ref(ACCOUNTS),
+        rates_table=Ref(RATES),
+        user_requests=Ref(USER_REQUESTS),
+    )
+
+
+def together(*environments: awslambda.Environment) -> awslambda.Environment:
+    """Return the variables of several settings; what two of them share must be the same."""
+    variables: dict[str, Text] = {}
+    for each in environments:
+        for name, value in each.Variables.items():
+            if _plain(variables.setdefault(name, value)) != _plain(value):
+                raise ValueError(f"two settings disagree on {name}")
+    return awslambda.Environment(Variables=variables)
+
+
+def _plain(value: Text) -> object:
+    return value.to_dict() if isinstance(value, AWSHelperFn) else value
+
+
+def function(
+    t: Template,
+    title: str,
+    *,
+    module: str,
+    settings: awslambda.Environment,
+    may: Sequence[Statement],
+    why: str,
+    timeout: int = 29,
+    memory: int = 1024,
+) -> awslambda.Function:
+    """Add a function of the middleware: traced where the stack's parameter says so."""
+    named = awslambda.Environment(Variables={"POWERTOOLS_SERVICE_NAME": module, **settings.Variables})
+    made = parts.function(
+        t,
+        title,
+        handler=f"{module}.handle",
+        settings=named,
+        may=[*may, _traces()],
+        why=why,
+        timeout=timeout,
+        memory=memory,
+    )
+    made.TracingConfig = awslambda.TracingConfig(Mode=If(IS_TRACED, "Active", "PassThrough"))
+    return made
+
+
+def _traces() -> Statement:
+    """Allow to write traces where there are any; X-Ray knows no resource."""
+    traces = allow(["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "*")
+    condition: Mapping[str, object] = If(IS_TRACED, traces, NoValue).to_dict()
+    return dict(condition)
