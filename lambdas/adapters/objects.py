@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+HIDDEN = frozenset({"403", "AccessDenied", "Forbidden"})
+"""What S3 says of an object that is not there to one who may list some prefixes only."""
+
 LATER = frozenset(
     {"503", "InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
 )
@@ -36,7 +39,7 @@ class S3Objects:
             try:
                 found = self._client.get_object(Bucket=self._bucket, Key=key)
             except ClientError as error:
-                if faults.code(error) in MISSING:
+                if faults.code(error) in MISSING or (faults.code(error) in HIDDEN and not self.exists(key)):
                     return None
                 raise
             with closing(found["Body"]) as body:
@@ -47,13 +50,8 @@ class S3Objects:
     def exists(self, key: str) -> bool:
         """Say whether there is an object."""
         with _patience():
-            try:
-                self._client.head_object(Bucket=self._bucket, Key=key)
-            except ClientError as error:
-                if faults.code(error) in MISSING:
-                    return False
-                raise
-        return True
+            found = self._client.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1)
+        return any(each["Key"] == key for each in found.get("Contents", []))
 
     def write(self, key: str, body: bytes, content_type: str) -> None:
         """Put an object in place."""
