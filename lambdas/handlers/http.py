@@ -171,7 +171,7 @@ class Api:
     def _reply(self, operation: Operation, answer: Answer) -> Response[str]:
         _check(operation, answer)
         if answer.status == NO_CONTENT:
-            return Response(answer.status, headers=dict(HEADERS))
+            return Response(answer.status, body="", headers=dict(HEADERS))
         data = None if answer.data is None else dump(answer.data)
         if operation.raw:
             return _response(answer.status, data)
