@@ -185,6 +185,12 @@ def function(name: str, properties: Properties) -> None:
     record["config"]["DeadLetterConfig"] = properties.get("DeadLetterConfig") or {}
 
 
+def event_source(uuid: str, properties: Properties) -> None:
+    """Apply the tags."""
+    record = use("services.lambda_svc", "_esms", checked=False)[uuid]
+    record["Tags"] = {each["Key"]: each["Value"] for each in properties.get("Tags") or ()}
+
+
 def rest_api(api_id: str, properties: Properties) -> None:
     """Apply the source of API keys and the endpoint's types."""
     source = properties.get("ApiKeySourceType", "HEADER")
@@ -236,6 +242,7 @@ AFTER: Mapping[str, After] = {
     "AWS::ApiGateway::Stage": stage,
     "AWS::DynamoDB::Table": table,
     "AWS::IAM::Role": role,
+    "AWS::Lambda::EventSourceMapping": event_source,
     "AWS::Lambda::Function": function,
     "AWS::S3::Bucket": bucket,
     "AWS::StepFunctions::StateMachine": state_machine,

@@ -75,7 +75,7 @@ VOUCHED: Mapping[str, frozenset[str]] = {
     "AWS::Lambda::EventSourceMapping": _words(
         "BatchSize BisectBatchOnFunctionError Enabled EventSourceArn FilterCriteria FunctionName"
         " FunctionResponseTypes MaximumBatchingWindowInSeconds MaximumRecordAgeInSeconds MaximumRetryAttempts"
-        " ParallelizationFactor ScalingConfig StartingPosition StartingPositionTimestamp"
+        " ParallelizationFactor ScalingConfig StartingPosition StartingPositionTimestamp Tags"
     ),
     "AWS::Lambda::Function": _words(
         "Architectures Code DeadLetterConfig Description Environment EphemeralStorage FunctionName Handler"
