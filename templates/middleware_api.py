@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from troposphere import GetAtt, If, Output, Ref, Sub, Template, apigateway, awslambda, cloudformation, events
+from troposphere import GetAtt, If, Output, Ref, Sub, Template, apigateway, awslambda, cloudformation
 
 from atelier.contract.settings import AuthorizerSettings, DeploymentTokenSettings
 from atelier.templates import middleware_parts as middle
@@ -29,7 +29,12 @@ def template() -> Template:
         middle.BUCKET,
         middle.ACCOUNTS,
         middle.RATES,
+        middle.ENDPOINTS,
         middle.SECRET,
+        middle.ENDPOINT_ROLE,
+        middle.ENDPOINT_IMAGE,
+        middle.SUCCESS_TOPIC,
+        middle.ERROR_TOPIC,
         middle.USER_REQUESTS,
     )
     api = t.add_resource(rest_api())
@@ -166,27 +171,15 @@ def add_deployment_token(t: Template) -> None:
             AccountsTable=Ref(middle.ACCOUNTS),
         )
     )
-    rule = t.add_resource(
-        events.Rule(
-            "SecretRule",
-            Description="The deployment's token has another value",
-            EventPattern={
-                "source": ["aws.secretsmanager"],
-                "detail-type": ["Secret Label Updated"],
-                "resources": [secret],
-                "detail": {"labelUpdated": ["AWSCURRENT"]},
-            },
-            Targets=[events.Target(Id="TokenKeeper", Arn=GetAtt(function, "Arn"))],
-        )
+    middle.add_rule(
+        t,
+        "SecretRule",
+        function,
+        Description="The deployment's token has another value",
+        EventPattern={
+            "source": ["aws.secretsmanager"],
+            "detail-type": ["Secret Label Updated"],
+            "resources": [secret],
+            "detail": {"labelUpdated": ["AWSCURRENT"]},
+        },
     )
-    callers = {"events.amazonaws.com": GetAtt(rule, "Arn"), "secretsmanager.amazonaws.com": secret}
-    for principal, source in callers.items():
-        t.add_resource(
-            awslambda.Permission(
-                f"TokenKeeper{principal.split('.')[0].title()}Permission",
-                Action="lambda:InvokeFunction",
-                FunctionName=Ref(function),
-                Principal=principal,
-                SourceArn=source,
-            )
-        )

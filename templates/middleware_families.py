@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from troposphere import Template, awslambda
+from troposphere import Ref, Sub, Template, awslambda
 
+from atelier.contract.settings import EndpointsSettings
+from atelier.templates import middleware_endpoints as sagemaker
 from atelier.templates import middleware_parts as middle
+from atelier.templates import parts
 from atelier.templates.middleware_parts import READ, WRITE, on, telling_who_asks
 
 
@@ -16,6 +19,7 @@ def add_families(t: Template) -> Mapping[str, awslambda.Function]:
         "meta": meta(t),
         "roles": roles(t),
         "users": users(t),
+        "endpoints": endpoints(t),
     }
 
 
@@ -52,4 +56,31 @@ def users(t: Template) -> awslambda.Function:
         settings=middle.access(),
         may=[*telling_who_asks(), on(middle.ACCOUNTS, *READ, *WRITE)],
         why="Answers /users",
+    )
+
+
+def endpoints(t: Template) -> awslambda.Function:
+    """Make, list and delete endpoints."""
+    own = parts.environment(
+        EndpointsSettings,
+        endpoints_table=Ref(middle.ENDPOINTS),
+        bucket=Ref(middle.BUCKET),
+        endpoint_role_arn=Ref(middle.ENDPOINT_ROLE),
+        endpoint_image=Ref(middle.ENDPOINT_IMAGE),
+        registry=Sub("${AWS::AccountId}.dkr.ecr.${AWS::Region}.${AWS::URLSuffix}"),
+        success_topic_arn=Ref(middle.SUCCESS_TOPIC),
+        error_topic_arn=Ref(middle.ERROR_TOPIC),
+    )
+    return middle.function(
+        t,
+        "EndpointsFunction",
+        module="endpoints",
+        settings=middle.together(middle.access(), own),
+        may=[
+            *telling_who_asks(),
+            on(middle.ENDPOINTS, *READ, *WRITE, indexes=True),
+            *sagemaker.making(),
+            *sagemaker.following(),
+        ],
+        why="Answers /endpoints",
     )

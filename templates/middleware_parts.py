@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from troposphere import AWSHelperFn, Equals, If, NoValue, Parameter, Ref, Template, awslambda
+from troposphere import AWSHelperFn, Equals, GetAtt, If, NoValue, Parameter, Ref, Template, awslambda, events
 
 from atelier.contract.settings import AccessSettings
 from atelier.templates import parts
@@ -22,6 +22,9 @@ SECRET = Parameter(
     "DeploymentTokenSecretArn", Type="String", Description="The secret that is the deployment's own token."
 )
 ENDPOINT_ROLE = Parameter("EndpointRoleArn", Type="String", Description="The role of endpoints.")
+ENDPOINT_IMAGE = Parameter(
+    "EndpointImage", Type="String", Default="none", Description="The image of endpoints, by its digest."
+)
 SUCCESS_TOPIC = Parameter(
     "SuccessTopicArn", Type="String", Description="Where SageMaker tells of asynchronous results."
 )
@@ -140,3 +143,19 @@ def _traces() -> Statement:
     traces = allow(["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "*")
     condition: Mapping[str, object] = If(IS_TRACED, traces, NoValue).to_dict()
     return dict(condition)
+
+
+def add_rule(t: Template, title: str, function: awslambda.Function, **rule: object) -> None:
+    """Add a rule that calls a function."""
+    made = t.add_resource(
+        events.Rule(title, Targets=[events.Target(Id=function.title, Arn=GetAtt(function, "Arn"))], **rule)
+    )
+    t.add_resource(
+        awslambda.Permission(
+            f"{title}Permission",
+            Action="lambda:InvokeFunction",
+            FunctionName=Ref(function),
+            Principal="events.amazonaws.com",
+            SourceArn=GetAtt(made, "Arn"),
+        )
+    )

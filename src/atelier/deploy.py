@@ -24,7 +24,7 @@ Code = Mapping[str, tuple[str, bytes]]
 
 STORAGE = "storage"
 ORDER = (STORAGE, "registry", "training-pipeline")
-MIDDLEWARE = (STORAGE, "middleware-state", "middleware-api")
+MIDDLEWARE = (STORAGE, "middleware-state", "middleware-jobs", "middleware-api")
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"pipeline": ORDER, "middleware": MIDDLEWARE, "all": tuple(dict.fromkeys((*ORDER, *MIDDLEWARE)))}
 )

@@ -12,6 +12,7 @@ from troposphere import Template
 from atelier.pipelines import training as training_pipeline
 from atelier.templates import (
     middleware_api,
+    middleware_jobs,
     middleware_state,
     registry,
     serving_api,
@@ -26,6 +27,7 @@ TEMPLATES: Mapping[str, Callable[[], Template]] = {
     "training-flow": training_flow.template,
     "serving-api": serving_api.template,
     "middleware-state": middleware_state.template,
+    "middleware-jobs": middleware_jobs.template,
     "middleware-api": middleware_api.template,
 }
 """All stacks by name, in the order in which they first come to be."""

@@ -179,6 +179,7 @@ def test_a_parameter_of_a_stack_is_an_output_of_one_before_it_or_has_a_default()
         "registry": ["storage"],
         "training-pipeline": ["storage", "registry"],
         "middleware-state": ["storage"],
+        "middleware-jobs": ["storage", "middleware-state"],
         "middleware-api": ["storage", "middleware-state"],
     }.items():
         given = {output for each in before for output in rendered(each)["Outputs"]} | {"CodeKey", "LayerKey"}
