@@ -35,7 +35,7 @@ class S3Objects:
 
     def read(self, key: str, most: int) -> bytes | None:
         """Return an object, None when there is none; raise TooLarge for more than *most* bytes."""
-        with _patience():
+        with patience():
             try:
                 found = self._client.get_object(Bucket=self._bucket, Key=key)
             except ClientError as error:
@@ -49,20 +49,20 @@ class S3Objects:
 
     def exists(self, key: str) -> bool:
         """Say whether there is an object."""
-        with _patience():
+        with patience():
             found = self._client.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1)
         return any(each["Key"] == key for each in found.get("Contents", []))
 
     def write(self, key: str, body: bytes, content_type: str) -> None:
         """Put an object in place."""
-        with _patience():
+        with patience():
             self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type)
 
     def delete(self, *keys: str) -> None:
         """Delete objects; none is fine."""
         if not keys:
             return
-        with _patience():
+        with patience():
             answer = self._client.delete_objects(
                 Bucket=self._bucket, Delete={"Objects": [{"Key": each} for each in keys], "Quiet": True}
             )
@@ -71,7 +71,7 @@ class S3Objects:
 
     def delete_folder(self, prefix: str) -> None:
         """Delete every object whose key begins so."""
-        with _patience():
+        with patience():
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             for page in pages:
                 self.delete(*(each["Key"] for each in page.get("Contents", [])))
@@ -100,7 +100,7 @@ class S3Objects:
 
 
 @contextmanager
-def _patience() -> Iterator[None]:
+def patience() -> Iterator[None]:
     """Raise Busy for what S3 may do later."""
     try:
         yield

@@ -1,6 +1,9 @@
-"""Where inferences lie in the middleware's bucket, and what the things of an endpoint are called."""
+"""Where things lie in the middleware's bucket, and what the things of an endpoint are called."""
 
 from __future__ import annotations
+
+CHECKPOINTS = "checkpoints/"
+"""A checkpoint's files: `checkpoints/{type}/{id}/...`."""
 
 INFERENCES = "inferences/"
 """A job's parameters, input and results: `inferences/{id}/...`."""

@@ -69,6 +69,34 @@ class ServingSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckpointsSettings:
+    """What answers the operations on checkpoints; *allow_pickled* is true or false."""
+
+    checkpoints_table: str
+    bucket: str
+    downloads_function: str
+    allow_pickled: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadsSettings:
+    """What fetches checkpoints from URLs, each of at most *largest_download* bytes."""
+
+    checkpoints_table: str
+    bucket: str
+    allow_pickled: str
+    largest_download: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigestsSettings:
+    """What computes the digests of checkpoints' files."""
+
+    checkpoints_table: str
+    bucket: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class EndpointsSettings:
     """What answers the operations on endpoints: it makes them of these parts.
 

@@ -22,6 +22,15 @@ class Table:
     indexes: tuple[Index, ...] = ()
 
 
+CHECKPOINTS = Table(
+    hash="id",
+    indexes=(
+        Index(name="kind-created-index", hash="kind", range="created"),
+        Index(name="type-created-index", hash="type", range="created"),
+    ),
+)
+"""Checkpoints by their ids, and the claims of names; the indexes have the checkpoints alone."""
+
 ENDPOINTS = Table(
     hash="id",
     indexes=(Index(name="kind-startTime-index", hash="kind", range="startTime"),),
