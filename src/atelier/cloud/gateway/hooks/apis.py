@@ -7,11 +7,10 @@ import json
 import logging
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from atelier.cloud.gateway.hooks import logs, policies
+from atelier.cloud.gateway.hooks import calls, logs, policies
 from atelier.cloud.gateway.hooks.private import replace, use
 
 V1 = "services.apigateway_v1"
@@ -23,6 +22,7 @@ logger = logging.getLogger("atelier.cloud.apis")
 
 def install(region: str, account: str) -> None:
     """Put the checks around integrations, and the log around requests."""
+    calls.install()
     place = ("integration", "api_id", "stage_name", "stage", "resource", "request_path", "method", "headers")
     rest = ("body", "query_params", "path_params", "owner_account_id", "owner_region", "binary_media_types")
     replace(
@@ -93,12 +93,13 @@ def _logged(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
     async def handle(
         api_id: str, stage_name: str, method: str, path: str, headers: Any, body: Any, *more: Any
     ) -> Any:
-        began = time.time()
+        began, call = time.time(), calls.begin()
         answer = await original(api_id, stage_name, method, path, headers, body, *more)
         stage = (use(V1, "_stages_v1", checked=False).get(api_id) or {}).get(stage_name) or {}
         asked = stage.get("accessLogSettings") or {}
         if asked.get("destinationArn") and asked.get("format"):
             known = _context(api_id, stage_name, method, path, headers or {}, answer, began)
+            known |= {"requestId": call.id, "authorizer.principalId": call.principal}
             logs.append(asked["destinationArn"], stage_name, [_rendered(asked["format"], known)])
         return answer
 
@@ -120,7 +121,6 @@ def _context(
     return {
         "apiId": api_id,
         "stage": stage,
-        "requestId": str(uuid.uuid4()),
         "requestTime": time.strftime("%d/%b/%Y:%H:%M:%S +0000", moment),
         "requestTimeEpoch": int(began * 1000),
         "httpMethod": method,
