@@ -1,5 +1,6 @@
 """What objects take on disk is given back, and what was kept is there after a stop and after a kill."""
 
+import json
 import os
 import signal
 import socket
@@ -81,6 +82,34 @@ def test_each_version_has_its_bytes_until_it_is_deleted(cloud, versioned):
     assert (8, TWO) == (taken(cloud, versioned), get(cloud, versioned))
     s3.delete_object(Bucket=versioned, Key="k", VersionId=second)
     assert 0 == taken(cloud, versioned)
+
+
+def test_small_versions_are_kept_as_well(cloud, versioned):
+    s3 = cloud.client("s3")
+    first, second, third = (put(cloud, versioned, body) for body in (b"one", b"two", b"three"))
+    marker = s3.delete_object(Bucket=versioned, Key="k")["VersionId"]
+
+    assert [b"one", b"two", b"three"] == [
+        get(cloud, versioned, VersionId=each) for each in (first, second, third)
+    ]
+    assert b"wo" == get(cloud, versioned, VersionId=second, Range="bytes=1-")
+    for each, left in ((marker, b"three"), (third, b"two"), (first, b"two")):
+        s3.delete_object(Bucket=versioned, Key="k", VersionId=each)
+        assert left == get(cloud, versioned)
+
+
+def test_without_versions_any_more_the_last_write_is_the_null_version(cloud, versioned):
+    first = put(cloud, versioned, ONE)
+    cloud.client("s3").put_bucket_versioning(
+        Bucket=versioned, VersioningConfiguration={"Status": "Suspended"}
+    )
+    put(cloud, versioned, TWO)
+    put(cloud, versioned, THREE)
+
+    assert (ONE, THREE) == (get(cloud, versioned, VersionId=first), get(cloud, versioned, VersionId="null"))
+    assert 16 == taken(cloud, versioned)
+    cloud.client("s3").delete_object(Bucket=versioned, Key="k", VersionId="null")
+    assert (8, ONE) == (taken(cloud, versioned), get(cloud, versioned))
 
 
 def test_a_range_behind_the_end_of_a_version_is_refused(cloud, versioned):
@@ -169,6 +198,27 @@ def test_nothing_of_who_may_not_is_taken(cloud, bucket):
 def home(tmp_path):
     yield tmp_path / "home"
     launch.stop(tmp_path / "home")
+
+
+def test_a_bucket_that_a_stack_deleted_stays_away(home):
+    cloud = start_cloud(home)
+    body = json.dumps(
+        {"Resources": {"B": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "gone-for-good"}}}}
+    )
+    cloud.client("cloudformation").create_stack(StackName="s", TemplateBody=body)
+    cloud.client("cloudformation").get_waiter("stack_create_complete").wait(
+        StackName="s", WaiterConfig={"Delay": 0.1}
+    )
+    cloud.client("s3").put_object(Bucket="gone-for-good", Key="folder/k", Body=ONE)
+    cloud.client("s3").delete_object(Bucket="gone-for-good", Key="folder/k")
+    cloud.client("cloudformation").delete_stack(StackName="s")
+    cloud.client("cloudformation").get_waiter("stack_delete_complete").wait(
+        StackName="s", WaiterConfig={"Delay": 0.1}
+    )
+
+    assert launch.stop(home)
+
+    assert [] == start_cloud(home).client("s3").list_buckets()["Buckets"]
 
 
 def test_objects_survive_a_stop_and_a_kill_and_half_an_upload_does_not(home):

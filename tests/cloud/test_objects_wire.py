@@ -6,6 +6,7 @@ import hmac
 import os
 import zlib
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import boto3
@@ -292,6 +293,17 @@ def test_a_presigned_url_takes_and_gives_the_body(cloud, bucket, body, version):
     assert body == HTTP.request("GET", get).data
     part = HTTP.request("GET", get, headers={"Range": "bytes=2-5"})
     assert (206, body[2:6]) == (part.status, part.data)
+
+
+def test_the_bucket_may_be_in_the_host(cloud, bucket, body):
+    host = f"{bucket}.{urlsplit(cloud.endpoint).netloc}"
+    for method, sent in (("PUT", body), ("GET", None)):
+        request = AWSRequest(method, f"http://{host}/k", headers={"Host": host})
+        Claiming(cloud, "UNSIGNED-PAYLOAD").add_auth(request)
+        answer = HTTP.request(method, f"{cloud.endpoint}/k", body=sent, headers=dict(request.headers))
+        assert 200 == answer.status
+
+    assert body == answer.data == kept(cloud, bucket)
 
 
 @pytest.mark.parametrize("version", ["s3v4", "s3"])

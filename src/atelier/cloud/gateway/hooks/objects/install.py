@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import logging
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
@@ -23,6 +24,7 @@ from atelier.cloud.gateway.hooks.objects.routes import is_content
 from atelier.cloud.gateway.hooks.private import replace, use
 
 S3 = "services.s3"
+logger = logging.getLogger("atelier.cloud.objects")
 
 # Whether what is being answered came over HTTP, and its body may go out piece by piece.
 _over_http: contextvars.ContextVar[bool] = contextvars.ContextVar("over_http", default=False)
@@ -114,6 +116,11 @@ def _authorised_first(
             content = await body.read(headers, _algorithms(headers, query_params), folder)
         except Refused as refusal:
             return refusal.answer()
+        except OSError:
+            logger.exception("could not take in a body")
+            return Refused(
+                "InternalError", "We encountered an internal error. Please try again.", 500
+            ).answer()
         token = _over_http.set(True)
         try:
             return await original(method, path, headers, content, query_params, **rest)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ from atelier.cloud.gateway.hooks.objects.stored import Stored
 from atelier.cloud.gateway.hooks.private import replace, use
 
 S3 = "services.s3"
+
+# Held while a file gets its place, and while the folders of one that went are removed: copies have a thread.
+_folders = threading.Lock()
 
 
 def install(folder: Path) -> None:
@@ -59,10 +64,11 @@ def _content_md5(original: Callable[[dict[str, str], bytes], Any]) -> Callable[[
 
 def _placed(original: Callable[..., None], folder: Path) -> Callable[..., None]:
     def write(fpath: str, data: Any, *, text: bool = False) -> None:
-        if isinstance(data, Stored):
-            data.place(Path(fpath), folder)
-        else:
-            with aside.freeing(Path(fpath)):
+        with _folders, aside.freeing(Path(fpath)):
+            Path(fpath).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if isinstance(data, Stored):
+                data.place(Path(fpath), folder)
+            else:
                 original(fpath, data, text=text)
 
     return write
@@ -80,8 +86,8 @@ def _left_on_disk(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _without_content(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a version's content stay where it is on disk."""
-    return lambda obj, version_id, data: original(obj, version_id, None if isinstance(data, Stored) else data)
+    """Let a version's content, however small, be on disk only: versions are many."""
+    return lambda obj, version_id, data: original(obj, version_id, None)
 
 
 def _version_left_on_disk(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,16 +106,30 @@ def _removed(original: Callable[[str | None], None]) -> Callable[[str | None], N
     def remove(fpath: str | None) -> None:
         with aside.freeing(Path(fpath or "")):
             original(fpath)
+        if fpath:
+            _prune(Path(fpath))
 
     return remove
+
+
+def _prune(path: Path) -> None:
+    """Remove the folders that are empty without *path*: a start would take one for a bucket."""
+    root = Path(use(S3, "DATA_DIR", checked=False))
+    with _folders, suppress(OSError):
+        for folder in path.parents:
+            if not folder.is_relative_to(root) or folder == root:
+                break
+            folder.rmdir()
 
 
 def _version_removed(original: Callable[[str, str, str], None]) -> Callable[[str, str, str], None]:
     where = use(S3, "_version_disk_path", "bucket", "key", "version_id", "account_id")
 
     def remove(bucket_name: str, key: str, version_id: str) -> None:
-        with aside.freeing(Path(where(bucket_name, key, version_id) or "")):
+        path = Path(where(bucket_name, key, version_id) or "")
+        with aside.freeing(path):
             original(bucket_name, key, version_id)
+        _prune(path)
 
     return remove
 

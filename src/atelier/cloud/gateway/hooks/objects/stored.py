@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from atelier.cloud.gateway.hooks.objects import checksums
-from atelier.cloud.gateway.hooks.objects.aside import LARGE, freeing, remove
+from atelier.cloud.gateway.hooks.objects.aside import LARGE, remove
 
 BLOCK = 1 << 20
 COPIED_AT_ONCE = 64 << 20
@@ -161,8 +161,7 @@ class Stored:
             if not self._link(new):
                 with new.open("xb") as file:
                     self.append_to(file)
-            with freeing(target):
-                new.replace(target)
+            new.replace(target)
         finally:
             new.unlink(missing_ok=True)  # replacing a file by itself leaves both names
 
