@@ -86,7 +86,7 @@ class ApplicationScaling:
             try:
                 self._scaling.deregister_scalable_target(**_target(name))
             except ClientError as error:
-                if faults.code(error) != "ObjectNotFoundException":
+                if "No scalable target" not in faults.text(error):
                     raise
             self._cloudwatch.delete_alarms(AlarmNames=[_alarm(name)])
 

@@ -125,6 +125,7 @@ class InferencesSettings:
 
     inferences_table: str
     endpoints_table: str
+    checkpoints_table: str
     bucket: str
 
 
