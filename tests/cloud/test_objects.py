@@ -205,6 +205,16 @@ def test_a_copy_has_the_bytes_whatever_becomes_of_its_source(cloud, big):
     assert BIG == s3.get_object(Bucket=big, Key="copy")["Body"].read()
 
 
+def test_a_copy_may_ask_for_another_checksum(cloud, big):
+    s3 = cloud.client("s3")
+
+    s3.copy_object(
+        Bucket=big, Key="copy", CopySource={"Bucket": big, "Key": "big"}, ChecksumAlgorithm="SHA256"
+    )
+
+    assert BIG == s3.get_object(Bucket=big, Key="copy", ChecksumMode="ENABLED")["Body"].read()
+
+
 def test_a_reader_gets_the_bytes_it_began_with(cloud, bucket):
     s3 = cloud.client("s3")
     s3.put_object(Bucket=bucket, Key="k", Body=Pattern(24 * MB))

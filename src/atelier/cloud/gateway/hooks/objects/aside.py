@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 LARGE = 1 << 20  # a body of at least so many bytes stays on disk
 
@@ -14,6 +19,36 @@ LARGE = 1 << 20  # a body of at least so many bytes stays on disk
 WORKERS = ThreadPoolExecutor(4, thread_name_prefix="objects")
 # Copies take seconds each: they must not keep the others waiting.
 COPIERS = ThreadPoolExecutor(2, thread_name_prefix="objects-copy")
+
+# The event loop that waits for what is done aside.
+_waiting: contextvars.ContextVar[asyncio.AbstractEventLoop | None] = contextvars.ContextVar(
+    "waiting", default=None
+)
+
+
+async def answered(asked: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Answer off the event loop, where other calls go on meanwhile."""
+    loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+    context.run(_waiting.set, loop)
+    return await loop.run_in_executor(COPIERS, context.run, lambda: asyncio.run(asked()))
+
+
+def on_loop(work: Callable[[], T]) -> T:
+    """Do *work* where ministack does all of its own: its stores may not change while it goes through them."""
+    loop = _waiting.get()
+    if loop is None:
+        return work()
+    done: Future[T] = Future()
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        try:
+            done.set_result(context.run(work))
+        except Exception as error:  # it is raised again where it is waited for
+            done.set_exception(error)
+
+    loop.call_soon_threadsafe(run)
+    return done.result()
 
 
 @contextmanager

@@ -6,7 +6,6 @@ when it is small, else `Stored`. ministack's functions that look into a body lea
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import functools
 import logging
@@ -15,9 +14,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
-from atelier.cloud.gateway.hooks.objects import checksums, kept, leaving, multipart
+from atelier.cloud.gateway.hooks.objects import aside, checksums, kept, leaving, multipart
 from atelier.cloud.gateway.hooks.objects.arriving import Arriving, Connection
-from atelier.cloud.gateway.hooks.objects.aside import COPIERS
 from atelier.cloud.gateway.hooks.objects.framing import Seal
 from atelier.cloud.gateway.hooks.objects.refused import Answer, Refused
 from atelier.cloud.gateway.hooks.objects.routes import is_content
@@ -109,7 +107,7 @@ def _authorised_first(
     ) -> Answer:
         if not isinstance(body, Arriving):
             asked = functools.partial(original, method, path, headers, body, query_params, **rest)
-            return await (_aside(asked) if _is_copy(method, headers, query_params) else asked())
+            return await (aside.answered(asked) if _is_slow(method, headers, query_params) else asked())
         if refused := presigned(method, rest.get("signed_path") or path, headers, query_params):
             return refused  # type: ignore[no-any-return]
         try:
@@ -130,18 +128,13 @@ def _authorised_first(
     return handle
 
 
-def _is_copy(method: str, headers: dict[str, str], query: dict[str, Any]) -> bool:
-    """Say whether a request moves content about on disk, which may take seconds."""
-    if method == "PUT":
-        return "x-amz-copy-source" in headers or "x-amz-copy-source" in query
-    return method == "POST" and "uploadId" in query
-
-
-async def _aside(asked: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
-    """Answer off the event loop, where other calls go on meanwhile."""
-    context = contextvars.copy_context()
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(COPIERS, context.run, lambda: asyncio.run(asked()))
+def _is_slow(method: str, headers: dict[str, str], query: dict[str, Any]) -> bool:
+    """Say whether a request reads or joins content on disk, for seconds; a plain copy is only a link."""
+    if method == "POST":
+        return "uploadId" in query
+    named = {*headers, *query}
+    hashes = "uploadId" in query or any(name.startswith(("x-amz-checksum-", "x-amz-sdk-")) for name in named)
+    return method == "PUT" and "x-amz-copy-source" in named and hashes
 
 
 def _algorithms(headers: dict[str, str], query: dict[str, Any]) -> Iterable[str]:

@@ -11,11 +11,13 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, ParseError, SubElement
 
+from atelier.cloud.gateway.hooks.objects.aside import on_loop
 from atelier.cloud.gateway.hooks.objects.refused import Answer, Refused
 from atelier.cloud.gateway.hooks.objects.stored import Stored, joined
 from atelier.cloud.gateway.hooks.private import replace, use
@@ -98,9 +100,12 @@ class Completion:
             except Refused as refusal:
                 return refusal.answer()
             if not refused:
-                self._uploads.pop(upload_id, None)
-                self._completed[upload_id] = {"key": key, "response": answer}
+                on_loop(partial(self._end, upload_id, key, answer))
             return answer
+
+    def _end(self, upload_id: str, key: str, answer: Answer) -> None:
+        self._uploads.pop(upload_id, None)
+        self._completed[upload_id] = {"key": key, "response": answer}
 
     def _check_upload(self, upload_id: str, bucket_name: str, key: str) -> None:
         upload = self._uploads.get(upload_id)
@@ -135,7 +140,7 @@ class Completion:
             "checksums": {algorithm: composite} if composite else {},
             "checksum_type": "COMPOSITE" if composite else None,
         }
-        version = self._put(upload, bucket, record, content)
+        version = on_loop(partial(self._put, upload, bucket, record, content))
         answered = {"Content-Type": "application/xml", **self._encryption(record)}
         if version:
             answered["x-amz-version-id"] = version
