@@ -1,4 +1,4 @@
-"""The GPT-Neo image: its pure modules by import, all of it as a container."""
+"""The training images: their pure modules by import, all of each as a container."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parents[1] / "images" / "training" / "gpt_neo"), str(HERE)]
+TRAINING = HERE.parents[1] / "images" / "training"
+sys.path[:0] = [str(TRAINING / "gpt_neo"), str(TRAINING / "diffusion"), str(HERE)]
 
 import containers  # noqa: E402
 

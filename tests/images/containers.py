@@ -1,4 +1,4 @@
-"""Run the GPT-Neo image as SageMaker would: its own files, its own environment, /opt/ml in a folder."""
+"""Run a training image as SageMaker would: its own files, its own environment, /opt/ml in a folder."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ class Built:
             )
 
 
-def built(home: Path) -> Built:
-    """Build the image with the process engine; its dependencies come from the cache all clouds share."""
-    context = TRAINING / "gpt_neo"
+def built(home: Path, name: str = "gpt_neo") -> Built:
+    """Build an image with the process engine; its dependencies come from the cache all clouds share."""
+    context = TRAINING / name
     layers, store = Layers(launch.default_cache()), ImageStore(home)
-    order = Order(context=context, dockerfile=context / "Dockerfile", arguments={"LOCK": chosen_lock()})
+    order = Order(context=context, dockerfile=context / "Dockerfile", arguments={"LOCK": chosen_lock(name)})
     image = build(order, store=store, layers=layers, log=lambda line: None)
     environment = layers.environment(store.locks(image), interpreter(image.python), lambda line: None)
     files, config = store.unpack(image), image.config["config"]
@@ -87,9 +87,9 @@ def built(home: Path) -> Built:
     )
 
 
-def chosen_lock() -> str:
+def chosen_lock(name: str) -> str:
     """Ask the script that the buildspec asks."""
-    command = [sys.executable, str(TRAINING / "choose_lock.py"), str(TRAINING / "gpt_neo")]
+    command = [sys.executable, str(TRAINING / "choose_lock.py"), str(TRAINING / name)]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 

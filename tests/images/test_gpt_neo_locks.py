@@ -13,12 +13,13 @@ import pytest
 from containers import TRAINING
 
 IMAGE = TRAINING / "gpt_neo"
+IMAGES = pytest.mark.parametrize("image", [IMAGE, TRAINING / "diffusion"], ids=lambda image: image.name)
 CPU, CUDA = "requirements-cpu.lock", "requirements-cuda.lock"
 WHEEL = "torch-2.13.0+cpu-py3-none-any.whl"
 
 
-def pins(name: str) -> set[str]:
-    return set(re.findall(r"^([a-z0-9-]+==\S+)", (IMAGE / name).read_text(), re.MULTILINE))
+def pins(lock: Path) -> set[str]:
+    return set(re.findall(r"^([a-z0-9-]+==\S+)", lock.read_text(), re.MULTILINE))
 
 
 def choose(folder: Path, links: Path) -> subprocess.CompletedProcess[str]:
@@ -47,16 +48,26 @@ def links(tmp_path) -> Path:
     return folder
 
 
-def test_the_lock_for_cpus_is_derived_from_the_other():
-    derive = runpy.run_path(str(IMAGE / "lock.py"))["derive"]
+@IMAGES
+def test_the_lock_for_cpus_is_derived_from_the_other(image):
+    derive = runpy.run_path(str(TRAINING / "lock.py"))["derive"]
 
-    derived = derive((IMAGE / CUDA).read_text(), (IMAGE / "torch-cpu.sha256").read_text())
+    derived = derive((image / CUDA).read_text(), (TRAINING / "torch-cpu.sha256").read_text())
 
-    assert (IMAGE / CPU).read_text() == derived
+    assert (image / CPU).read_text() == derived
+
+
+@IMAGES
+def test_locks_are_derived_in_every_folder_that_is_named(image, tmp_path):
+    (tmp_path / CUDA).write_bytes((image / CUDA).read_bytes())
+
+    subprocess.run([sys.executable, str(TRAINING / "lock.py"), str(tmp_path)], check=True)
+
+    assert (image / CPU).read_text() == (tmp_path / CPU).read_text()
 
 
 def test_hashes_of_another_release_are_refused():
-    derive = runpy.run_path(str(IMAGE / "lock.py"))["derive"]
+    derive = runpy.run_path(str(TRAINING / "lock.py"))["derive"]
 
     with pytest.raises(
         SystemExit, match=r"torch-2\.12\.0\+cpu-x\.whl, which is no \+cpu wheel of torch==2\.13\.0"
@@ -64,16 +75,19 @@ def test_hashes_of_another_release_are_refused():
         derive("torch==2.13.0 \\\n    --hash=sha256:0", "aa  torch-2.12.0+cpu-x.whl\n")
 
 
-def test_the_locks_differ_by_cuda_alone():
-    extra = {each.partition("==")[0] for each in pins(CUDA) - pins(CPU)}
+@IMAGES
+def test_the_locks_differ_by_cuda_alone(image):
+    cpu, cuda = pins(image / CPU), pins(image / CUDA)
+    extra = {each.partition("==")[0] for each in cuda - cpu}
 
-    assert {"torch==2.13.0+cpu"} == pins(CPU) - pins(CUDA)
+    assert {"torch==2.13.0+cpu"} == cpu - cuda
     assert set() == {each for each in extra if not each.startswith(("nvidia-", "cuda-", "triton"))}
 
 
+@IMAGES
 @pytest.mark.parametrize("name", [CPU, CUDA])
-def test_every_package_of_a_lock_is_pinned_and_hashed(name):
-    blocks = re.split(r"\n(?=\S)", (IMAGE / name).read_text().strip())
+def test_every_package_of_a_lock_is_pinned_and_hashed(image, name):
+    blocks = re.split(r"\n(?=\S)", (image / name).read_text().strip())
 
     assert [] == [each for each in blocks if "==" not in each or "--hash=sha256:" not in each]
 

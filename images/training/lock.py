@@ -1,4 +1,6 @@
-"""Derive requirements-cpu.lock from requirements-cuda.lock: the same packages, without CUDA.
+"""Derive an image's requirements-cpu.lock from its requirements-cuda.lock: the same packages, without CUDA.
+
+`make lock` runs `python images/training/lock.py FOLDER...`, one folder for each image.
 
 PyPI's torch for Linux needs 2.6 GB of NVIDIA's libraries; the +cpu build of the same release needs none.
 pip prefers a file whose hash an index page tells to one in a folder, so a lock that listed PyPI's Linux
@@ -7,9 +9,10 @@ that https://download.pytorch.org/whl/cpu tells; update them together with the r
 """
 
 import re
+import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
+WHEELS = Path(__file__).parent / "torch-cpu.sha256"
 CUDA_ONLY = re.compile(r"(nvidia-|cuda-|triton\b)")
 
 
@@ -37,7 +40,15 @@ def _torch(pinned: str, wheels: str) -> str:
     )
 
 
+def main(folders: list[str]) -> None:
+    """Write the lock for CPUs beside each one for CUDA."""
+    if not folders:
+        raise SystemExit("usage: lock.py FOLDER...")
+    for folder in map(Path, folders):
+        source = (folder / "requirements-cuda.lock").read_text(encoding="utf-8")
+        target = derive(source, WHEELS.read_text(encoding="utf-8"))
+        (folder / "requirements-cpu.lock").write_text(target, encoding="utf-8")
+
+
 if __name__ == "__main__":
-    source = (HERE / "requirements-cuda.lock").read_text(encoding="utf-8")
-    target = derive(source, (HERE / "torch-cpu.sha256").read_text(encoding="utf-8"))
-    (HERE / "requirements-cpu.lock").write_text(target, encoding="utf-8")
+    main(sys.argv[1:])

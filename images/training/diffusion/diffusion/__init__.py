@@ -1,0 +1,1 @@
+"""Serve Stable Diffusion: a bring-your-own container for SageMaker."""

@@ -1,0 +1,132 @@
+"""One image from a wish: conditioning, noise, the sampler's steps, pixels.
+
+Images are painted one by one, each from noise of its own seed made on the CPU: an image depends neither on
+its neighbours nor, but for rounding, on the machine.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import diffusers
+import torch
+
+from diffusion import prompts
+from diffusion.configs import NOISE, REDUCTION, SCALE
+from diffusion.errors import Invalid, Stopped
+from diffusion.layout import LATENT, TOKENS
+from diffusion.models import Model
+from diffusion.params import Wish
+from diffusion.pictures import Pixels
+from diffusion.samplers import Choice
+
+#: The WebUI takes this much of a picture at most, so that noise is always added to it.
+STRONGEST = 0.999
+
+
+class Painter:
+    """What all images of one wish share."""
+
+    def __init__(self, model: Model, wish: Wish, picture: Pixels | None, is_over: Callable[[], bool]) -> None:
+        self._model, self._wish, self._is_over = model, wish, is_over
+        with torch.inference_mode():
+            self._wanted = self._conditioning(wish.prompt)
+            self._unwanted = self._conditioning(wish.negative_prompt)
+            self._start = None if picture is None else self._encoded(picture)
+
+    @torch.inference_mode()
+    def paint(self, seed: int) -> Pixels:
+        """Paint the image of *seed*."""
+        wish, place = self._wish, self._model.place
+        random = torch.Generator("cpu").manual_seed(seed)
+        shape = (1, LATENT, wish.height // REDUCTION, wish.width // REDUCTION)
+        noise = torch.randn(shape, generator=random).to(place.device)
+        scheduler, times = schedule(wish)
+        if self._start is None:
+            latents = noise * scheduler.init_noise_sigma
+        else:
+            latents = scheduler.add_noise(self._start, noise, times[:1])
+        keywords = {"generator": random} if _is_random(scheduler) else {}
+        for time in times:
+            if self._is_over():
+                raise Stopped("nobody waits for these images any more")
+            direction = self._direction(scheduler.scale_model_input(latents, time), time)
+            latents = scheduler.step(direction, time, latents, **keywords).prev_sample
+        return self._decoded(latents)
+
+    def _direction(self, latents: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        """Predict the noise: what the prompt says, as far away from the negative prompt as was asked."""
+        wanted = self._predicted(latents, time, self._wanted)
+        if self._wish.cfg_scale == 1:
+            return wanted
+        unwanted = self._predicted(latents, time, self._unwanted)
+        return unwanted + self._wish.cfg_scale * (wanted - unwanted)
+
+    def _predicted(self, latents: torch.Tensor, time: torch.Tensor, meaning: torch.Tensor) -> torch.Tensor:
+        answer = self._model.unet(
+            latents.to(self._model.place.dtype), time, encoder_hidden_states=meaning, return_dict=False
+        )
+        predicted: torch.Tensor = answer[0].float()
+        return predicted
+
+    def _conditioning(self, prompt: str) -> torch.Tensor:
+        words = self._model.words
+        chunks = prompts.chunks(prompt, words.encode, words.comma)
+        return torch.cat([self._meaning(each) for each in chunks], dim=1)
+
+    def _meaning(self, chunk: prompts.Chunk) -> torch.Tensor:
+        """Read one chunk; weights change how loud a token is, not how loud the chunk is."""
+        words, place = self._model.words, self._model.place
+        filled = [words.end] * (TOKENS - 1 - len(chunk.ids))
+        ids = torch.tensor([[words.start, *chunk.ids, *filled]], device=place.device)
+        meaning = self._skipped(ids).float()
+        weights = [1.0, *chunk.weights, *(1.0 for _ in filled)]
+        weighed = meaning * torch.tensor(weights, device=place.device)[None, :, None]
+        if any(each != 1.0 for each in chunk.weights):
+            weighed = weighed * (meaning.mean() / weighed.mean())
+        return weighed.to(place.dtype)
+
+    def _skipped(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return what the last layer but a few says."""
+        text, skip = self._model.text, self._wish.clip_skip
+        layers = text.config.num_hidden_layers
+        if skip > layers:
+            raise Invalid(f"params.clip_skip must be at most {layers}: this checkpoint has no more layers")
+        states = text(ids, output_hidden_states=True).hidden_states
+        meaning: torch.Tensor = text.final_layer_norm(states[-skip])
+        return meaning
+
+    def _encoded(self, picture: Pixels) -> torch.Tensor:
+        pixels = torch.from_numpy(picture).to(self._model.place.device).permute(2, 0, 1)[None]
+        latents: torch.Tensor = self._model.vae.encode(pixels / 127.5 - 1).latent_dist.mode()
+        return latents * SCALE
+
+    def _decoded(self, latents: torch.Tensor) -> Pixels:
+        pixels = self._model.vae.decode(latents / SCALE, return_dict=False)[0][0]
+        if not bool(pixels.isfinite().all()):
+            raise Invalid("the checkpoint painted what is no image (not a number): its weights may be broken")
+        levels = ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+        image: Pixels = levels.permute(1, 2, 0).cpu().numpy()
+        return image
+
+
+def schedule(wish: Wish) -> tuple[Any, torch.Tensor]:
+    """Make the sampler of a wish and the times it visits; img2img starts late, as the WebUI does."""
+    scheduler = make(wish.choice)
+    scheduler.set_timesteps(wish.steps)
+    if wish.denoising_strength is None:
+        return scheduler, scheduler.timesteps
+    kept = int(min(wish.denoising_strength, STRONGEST) * wish.steps) + 1
+    begin = max(0, wish.steps - kept) * scheduler.order
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(begin)
+    return scheduler, scheduler.timesteps[begin:]
+
+
+def make(choice: Choice) -> Any:
+    """Make diffusers' scheduler of a choice."""
+    return getattr(diffusers, choice.kind)(**{**NOISE, **choice.options})
+
+
+def _is_random(scheduler: Any) -> bool:
+    """Say whether the sampler adds noise of its own; then it takes ours."""
+    return "generator" in type(scheduler).step.__annotations__

@@ -1,0 +1,54 @@
+"""Images as the WebUI's API carries them: base64 in, PNG with the infotext in base64 out."""
+
+import base64
+import binascii
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from diffusion.errors import Invalid
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_PIXELS = 4096 * 4096
+FIELD = "params.init_images"
+
+Pixels = NDArray[np.uint8]
+
+
+def decode(text: str, width: int, height: int) -> Pixels:
+    """Read an image and resize it to what is painted; what shines through it is white."""
+    raw = text.partition(",")[2] if text.startswith("data:") else text
+    try:
+        body = base64.b64decode(raw, validate=True)
+        with Image.open(io.BytesIO(body), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Invalid(
+                    f"{FIELD} must have at most {MAX_PIXELS} pixels, not {image.width}x{image.height}"
+                )
+            opaque = _opaque(image)
+    except binascii.Error:
+        raise Invalid(f"{FIELD} must hold base64") from None
+    except UnidentifiedImageError:
+        raise Invalid(f"{FIELD} must hold one of {', '.join(FORMATS)}") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise Invalid(f"{FIELD} holds an image that cannot be read: {error}") from None
+    return np.array(opaque.resize((width, height), Image.Resampling.LANCZOS))
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+
+
+def encode(pixels: Pixels, infotext: str) -> str:
+    """Write a PNG that tells how it was made."""
+    about = PngInfo()
+    about.add_text("parameters", infotext)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", pnginfo=about)
+    return base64.b64encode(buffer.getvalue()).decode()
