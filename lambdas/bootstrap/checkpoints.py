@@ -1,0 +1,120 @@
+"""Wiring of the functions of checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from botocore.config import Config
+
+from atelier.contract.settings import (
+    CheckpointsSettings,
+    DigestsSettings,
+    DownloadsSettings,
+    from_environment,
+)
+from atelier.lambdas.adapters.calls import AsynchronousJobs
+from atelier.lambdas.adapters.checkpoints import DynamoCheckpoints
+from atelier.lambdas.adapters.objects import S3Objects
+from atelier.lambdas.adapters.uploads import S3Contents, S3Uploads
+from atelier.lambdas.adapters.web import Https
+from atelier.lambdas.bootstrap import client
+from atelier.lambdas.bootstrap.accounts import SWIFT
+from atelier.lambdas.ports.checkpoints import Checkpoints, Contents, Folders, Jobs, Uploads, Web
+
+SIGNED = Config(
+    signature_version="s3v4",
+    connect_timeout=3,
+    read_timeout=20,
+    retries={"mode": "standard", "total_max_attempts": 3},
+)
+"""For who waits, and for links; to make a file of many parts takes S3 a while."""
+
+LONG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 5})
+"""For jobs that nobody waits for."""
+
+SOON = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+
+YES_OR_NO = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """What keeps checkpoints and their files."""
+
+    checkpoints: Checkpoints
+    uploads: Uploads
+    folders: Folders
+    bucket: str
+    pickled: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answering:
+    """What answers the operations on checkpoints."""
+
+    keeping: Keeping
+    jobs: Jobs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetching:
+    """What fetches checkpoints."""
+
+    keeping: Keeping
+    web: Web
+    largest: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digesting:
+    """What computes digests."""
+
+    checkpoints: Checkpoints
+    contents: Contents
+    bucket: str
+
+
+@cache
+def answering() -> Answering:
+    """Wire what answers the operations on checkpoints."""
+    settings = from_environment(CheckpointsSettings)
+    return Answering(
+        keeping=_keeping(settings.checkpoints_table, settings.bucket, settings.allow_pickled, SIGNED),
+        jobs=AsynchronousJobs(client("lambda", config=SOON), settings.downloads_function),
+    )
+
+
+@cache
+def fetching() -> Fetching:
+    """Wire what fetches checkpoints."""
+    settings = from_environment(DownloadsSettings)
+    return Fetching(
+        keeping=_keeping(settings.checkpoints_table, settings.bucket, settings.allow_pickled, LONG),
+        web=Https(),
+        largest=int(settings.largest_download),
+    )
+
+
+@cache
+def digesting() -> Digesting:
+    """Wire what computes digests."""
+    settings = from_environment(DigestsSettings)
+    return Digesting(
+        checkpoints=DynamoCheckpoints(
+            client("dynamodb", config=SWIFT), settings.checkpoints_table, settings.bucket
+        ),
+        contents=S3Contents(client("s3", config=LONG), settings.bucket),
+        bucket=settings.bucket,
+    )
+
+
+def _keeping(table: str, bucket: str, pickled: str, patience: Config) -> Keeping:
+    s3 = client("s3", config=patience)
+    return Keeping(
+        checkpoints=DynamoCheckpoints(client("dynamodb", config=SWIFT), table, bucket),
+        uploads=S3Uploads(s3, bucket),
+        folders=S3Objects(s3, bucket),
+        bucket=bucket,
+        pickled=YES_OR_NO[pickled],
+    )
