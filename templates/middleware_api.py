@@ -51,6 +51,7 @@ def template() -> Template:
         "ApiUrl": Sub(url),
         "Bucket": Ref(middle.BUCKET),
         "DeploymentTokenSecretArn": Ref(middle.SECRET),
+        "EndpointImage": Ref(middle.ENDPOINT_IMAGE),
     }.items():
         t.add_output(Output(name, Value=value))
     return parts.tagged(t, "middleware-api")

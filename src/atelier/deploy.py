@@ -7,11 +7,13 @@ which appears when the first model is published.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from atelier import bundle, synth
 from atelier.client.errors import Problem
+from atelier.client.images import Images, sources
 from atelier.stacks import Event, Outcome, Stack, Stacks
 
 if TYPE_CHECKING:
@@ -22,13 +24,19 @@ if TYPE_CHECKING:
 Code = Mapping[str, tuple[str, bytes]]
 """What functions run: key and content by the parameter that hands the key to the stacks."""
 
-STORAGE = "storage"
+STORAGE, IMAGES, API = "storage", "middleware-images", "middleware-api"
 ORDER = (STORAGE, "registry", "training-pipeline")
-MIDDLEWARE = (STORAGE, "middleware-state", "middleware-jobs", "middleware-api")
+MIDDLEWARE = (STORAGE, "middleware-state", IMAGES, "middleware-jobs", API)
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"pipeline": ORDER, "middleware": MIDDLEWARE, "all": tuple(dict.fromkeys((*ORDER, *MIDDLEWARE)))}
 )
 """What can be deployed by itself."""
+
+IMAGE, SOURCE = "EndpointImage", "ImageSourceKey"
+CHECKOUT = Path(__file__).parents[2]
+"""What the image of endpoints is built from lies in a checkout, not in an installation."""
+
+Progress = Callable[[Event], None]
 
 
 def deploy(
@@ -36,15 +44,19 @@ def deploy(
     *,
     prefix: str,
     parameters: Mapping[str, str] = MappingProxyType({}),
-    progress: Callable[[Event], None] = lambda event: None,
+    progress: Progress = lambda event: None,
     code: Callable[[], Code] | None = None,
     order: Sequence[str] = ORDER,
 ) -> list[Outcome]:
-    """Create or update the stacks of an order; what one stack outputs is a parameter of those after it."""
+    """Create or update the stacks of an order; what one stack outputs is a parameter of those after it.
+
+    The image of endpoints is built on the way, unless a parameter names one.
+    """
     _refuse_unknown(parameters, order)
     values: dict[str, str] = {**parameters, "Prefix": prefix}
     outcomes = []
-    for name in order:
+    wanted = [each for each in order if each != IMAGES or IMAGE not in parameters]
+    for name in wanted:
         stacks = Stacks(
             cloudformation=clients.cloudformation,
             progress=progress,
@@ -53,9 +65,34 @@ def deploy(
         outcome = stacks.apply(stack(name, prefix, values))
         values.update(outcome.outputs)
         if name == STORAGE:
-            values.update(upload(clients.s3, values["CodeBucketName"], (code or built)()))
+            images = {SOURCE: image_source()} if IMAGES in wanted else {}
+            values.update(upload(clients.s3, values["CodeBucketName"], {**(code or built)(), **images}))
+        elif name == IMAGES:
+            values[IMAGE] = image(clients, outcome, values, progress)
         outcomes.append(outcome)
     return outcomes
+
+
+def image_source() -> tuple[str, bytes]:
+    """Put together what the image of endpoints is built from."""
+    return bundle.zipped(sources(CHECKOUT), "sources")
+
+
+def image(clients: Clients, stack: Outcome, values: Mapping[str, str], progress: Progress) -> str:
+    """Return the image of endpoints by its digest, built unless it was before."""
+
+    def tell(status: str) -> None:
+        progress(Event(stack=stack.name, resource="Image", type="the image of endpoints", status=status))
+
+    images = Images(
+        clients=clients,
+        repository=values["DiffusionRepositoryName"],
+        uri=values["DiffusionRepositoryUri"],
+        project=values["ImageProjectName"],
+    )
+    found = images.of(Path(values[SOURCE]).stem, begins=lambda: tell("BUILD_IN_PROGRESS"))
+    tell("BUILD_COMPLETE")
+    return found
 
 
 def _refuse_unknown(parameters: Mapping[str, str], order: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from troposphere import Template
 from atelier.pipelines import training as training_pipeline
 from atelier.templates import (
     middleware_api,
+    middleware_images,
     middleware_jobs,
     middleware_state,
     registry,
@@ -27,6 +28,7 @@ TEMPLATES: Mapping[str, Callable[[], Template]] = {
     "training-flow": training_flow.template,
     "serving-api": serving_api.template,
     "middleware-state": middleware_state.template,
+    "middleware-images": middleware_images.template,
     "middleware-jobs": middleware_jobs.template,
     "middleware-api": middleware_api.template,
 }

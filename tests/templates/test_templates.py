@@ -179,10 +179,12 @@ def test_a_parameter_of_a_stack_is_an_output_of_one_before_it_or_has_a_default()
         "registry": ["storage"],
         "training-pipeline": ["storage", "registry"],
         "middleware-state": ["storage"],
+        "middleware-images": ["storage", "middleware-state"],
         "middleware-jobs": ["storage", "middleware-state"],
         "middleware-api": ["storage", "middleware-state"],
     }.items():
-        given = {output for each in before for output in rendered(each)["Outputs"]} | {"CodeKey", "LayerKey"}
+        given = {output for each in before for output in rendered(each)["Outputs"]}
+        given |= {"CodeKey", "LayerKey", "ImageSourceKey"}
         needed = {
             each for each, what in rendered(name).get("Parameters", {}).items() if "Default" not in what
         }

@@ -27,6 +27,8 @@ WORDS = {
     "CREATE_FAILED": "failed",
     "UPDATE_FAILED": "failed",
     "DELETE_FAILED": "failed",
+    "BUILD_IN_PROGRESS": "is being built, which takes some minutes",
+    "BUILD_COMPLETE": "is there",
 }
 
 
@@ -73,7 +75,7 @@ class Narrator:
     def hear(self, event: Event) -> None:
         """Write a line for an event that ends something."""
         action, _, end = event.status.rpartition("_")
-        if end not in {"FAILED", "COMPLETE"} or "CLEANUP" in action:
+        if event.status not in WORDS and (end not in {"FAILED", "COMPLETE"} or "CLEANUP" in action):
             return
         word = WORDS.get(event.status, event.status.lower().replace("_", " "))
         line = Text.assemble("  ", f"{event.resource} ({event.type}) ", output.status(word))
