@@ -25,7 +25,7 @@ def handle(event: dict[str, Any], context: Any) -> None:
         return bool(context.get_remaining_time_in_millis() > RESERVE)
 
     def report(name: str, error: Exception) -> None:
-        logger.error("not looked after", name=name, exc_info=error)
+        logger.error("not looked after", subject=name, exc_info=error)
 
     watched = reconciler.watch(
         now=now(),

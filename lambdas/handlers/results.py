@@ -31,9 +31,9 @@ def _is_taken(record: Mapping[str, Any]) -> bool:
             ports = wiring.taking()
             results.take(result, now=now(), jobs=ports.jobs, objects=ports.objects)
     except Exception:  # the obligation: each notice is taken or brought again, whatever becomes of the others
-        logger.exception("notice not taken", message=record["messageId"])
+        logger.exception("notice not taken", notice=record["messageId"])
         return False
-    logger.info("notice taken", message=record["messageId"], inference=result and result.id)
+    logger.info("notice taken", notice=record["messageId"], inference=result and result.id)
     return True
 
 
