@@ -113,42 +113,38 @@ def stack(image, role_arn, topic):
         "TreatMissingData": "missing",
         "AlarmActions": [{"Ref": "Wake"}],
     }
-    policy = {
-        "PolicyName": "backlog",
-        "PolicyType": "TargetTrackingScaling",
-        "ScalingTargetId": {"Ref": "Target"},
+    config = {
+        "ProductionVariants": [main({"Fn::GetAtt": ["Model", "ModelName"]})],
+        "AsyncInferenceConfig": asynchronous(topic),
     }
-    wake = {"PolicyName": "wake", "PolicyType": "StepScaling", "ScalingTargetId": {"Ref": "Target"}}
     resources = {
-        "SageMaker::Model": {"PrimaryContainer": container(image), "ExecutionRoleArn": role_arn},
-        "SageMaker::EndpointConfig": {
-            "ProductionVariants": [main({"Fn::GetAtt": ["Model", "ModelName"]})],
-            "AsyncInferenceConfig": asynchronous(topic),
-        },
-        "SageMaker::Endpoint": {
-            "EndpointConfigName": {"Fn::GetAtt": ["EndpointConfig", "EndpointConfigName"]}
-        },
-        "ApplicationAutoScaling::ScalableTarget": target,
-        "ApplicationAutoScaling::ScalingPolicy": {
-            **policy,
-            "TargetTrackingScalingPolicyConfiguration": tracked,
-        },
-        "CloudWatch::Alarm": alarm,
-    }
-    names = {
-        "ApplicationAutoScaling::ScalableTarget": "Target",
-        "ApplicationAutoScaling::ScalingPolicy": "Track",
+        "Model": ("SageMaker::Model", {"PrimaryContainer": container(image), "ExecutionRoleArn": role_arn}),
+        "Config": ("SageMaker::EndpointConfig", config),
+        "Endpoint": (
+            "SageMaker::Endpoint",
+            {"EndpointConfigName": {"Fn::GetAtt": ["Config", "EndpointConfigName"]}},
+        ),
+        "Target": ("ApplicationAutoScaling::ScalableTarget", target),
+        "Track": policy("backlog", TargetTrackingScaling=tracked),
+        "Wake": policy("wake", StepScaling=step),
+        "Alarm": ("CloudWatch::Alarm", alarm),
     }
     rendered = {
-        names.get(kind, kind.partition("::")[2]): {"Type": f"AWS::{kind}", "Properties": properties}
-        for kind, properties in resources.items()
-    }
-    rendered["Wake"] = {
-        "Type": "AWS::ApplicationAutoScaling::ScalingPolicy",
-        "Properties": {**wake, "StepScalingPolicyConfiguration": step},
+        name: {"Type": f"AWS::{kind}", "Properties": properties}
+        for name, (kind, properties) in resources.items()
     }
     outputs = {"Name": {"Value": {"Fn::GetAtt": ["Endpoint", "EndpointName"]}}}
     return {"Resources": rendered, "Outputs": outputs}
+
+
+def policy(name, **configuration):
+    ((kind, content),) = configuration.items()
+    return "ApplicationAutoScaling::ScalingPolicy", {
+        "PolicyName": name,
+        "PolicyType": kind,
+        "ScalingTargetId": {"Ref": "Target"},
+        f"{kind}PolicyConfiguration": content,
+    }
 
 
 def settle(cloud, name):
@@ -262,7 +258,9 @@ def test_what_a_kill_interrupts_is_answered_after_the_next_start(own_cloud, role
     until(mark.exists, bool)
     time.sleep(2.5)  # IAM, S3, SNS and ECR are saved every two seconds
 
-    os.kill(json.loads((own_cloud.home / "cloud.json").read_text())["pid"], signal.SIGKILL)
+    pid = json.loads((own_cloud.home / "cloud.json").read_text())["pid"]
+    os.kill(pid, signal.SIGKILL)
+    until(Path(f"/proc/{pid}").exists, lambda running: not running)
     again = start_cloud(own_cloud.home)
 
     assert [b"v1:sleep60"] * 2 == [answer(again, each) for each in (running, queued)]
