@@ -22,7 +22,9 @@ from atelier.lambdas.errors import Busy, Conflict, TooLarge
 from atelier.lambdas.services.middleware import endpoints, inferences
 
 NOW = "2030-01-01T12:00:00.000000+00:00"
+KEYS = {"region_name": "us-east-1", "aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
 BUCKET = "s3://bucket/"
+DREAM = "dream.safetensors"
 PIXEL = b"\x89PNG\r\n\x1a\n and a pixel"
 JOB = "11111111-1111-4111-8111-111111111111"
 OTHER = "22222222-2222-4222-8222-222222222222"
@@ -172,14 +174,11 @@ class FakeInvocations:
 
 @dataclass
 class FakeCheckpoints:
-    """Knows one checkpoint of each name it is given."""
-
-    names: tuple[str, ...] = ("dream.safetensors",)
+    """Knows one checkpoint."""
 
     def find(self, type: str, name: str, caller: Caller) -> Model | None:
-        if name not in self.names:
-            return None
-        return Model(id=OTHER, type=type, name=name, s3=f"{BUCKET}checkpoints/{name}", sha256="ab" * 32)
+        s3 = f"{BUCKET}checkpoints/{name}"
+        return Model(id=OTHER, type=type, name=name, s3=s3, sha256="ab" * 32) if name == DREAM else None
 
 
 @dataclass
@@ -359,12 +358,29 @@ class Studio:
 def an_endpoint(**changes: Any) -> CreateEndpointRequest:
     asked: dict[str, Any] = {
         "endpoint_type": "Async",
-        "instance_type": "ml.g5.xlarge",
+        "instance_type": "ml.g4dn.xlarge",
         "initial_instance_count": 1.0,
         "autoscaling_enabled": True,
         "assign_to_roles": ("painter",),
     }
     return CreateEndpointRequest(**{**asked, **changes})
+
+
+def an_endpoint_of(name: str = "x", **changes: Any) -> Endpoint:
+    """Return an endpoint as it is kept."""
+    values: dict[str, Any] = {
+        "id": JOB,
+        "name": f"sd-async-{name}",
+        "kind": "Async",
+        "roles": ("painter",),
+        "creator": "api",
+        "created": NOW,
+        "instance_type": "ml.g4dn.xlarge",
+        "initial": 1,
+        "least": 0,
+        "most": 3,
+    }
+    return Endpoint(**{**values, **changes})
 
 
 def a_job(**changes: Any) -> CreateInferenceJobRequest:
