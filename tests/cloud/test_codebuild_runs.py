@@ -154,17 +154,20 @@ def test_a_projects_own_limit_is_kept(cloud):
         start(cloud)
 
 
+def queued(cloud, builds):
+    phases = {each: wait(cloud, each, bool)["currentPhase"] for each in builds}
+    return [each for each, phase in phases.items() if phase in ("SUBMITTED", "QUEUED")]
+
+
 def test_more_builds_than_run_at_once_wait_and_can_be_stopped(cloud):
     project(cloud, "sleep 300")
     started = [start(cloud) for _ in range(6)]
-    for each in started[:4]:
-        wait(cloud, each, lambda shown: shown["currentPhase"] not in ("SUBMITTED", "QUEUED"))
+    wait(cloud, started[0], lambda _: len(queued(cloud, started)) == 2)
 
-    waiting = [each for each in started if wait(cloud, each, bool)["currentPhase"] in ("SUBMITTED", "QUEUED")]
-    stopped = SERVICE.call(cloud, "StopBuild", {"id": waiting[-1]})["build"]
+    stopped = SERVICE.call(cloud, "StopBuild", {"id": queued(cloud, started)[-1]})["build"]
 
-    assert 2 == len(waiting)
     assert "STOPPED" == stopped["buildStatus"]
+    assert 1 == len(queued(cloud, started))
 
 
 def test_a_pipelines_project_cannot_be_started_without_one(cloud):

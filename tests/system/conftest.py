@@ -22,7 +22,9 @@ def workshop():
         made = shop.make(launch.start(place / "home"), place)
         made.home = place / "home"
         made.first = made.run(made.push())
-        assert "Succeeded" == made.first.status, made.first.failure
+        failure = made.first.failure
+        assert failure is None, f"{failure.stage}: {failure.reason}"
+        made.version, made.said = made.serving(), made.answer()
         yield made
     finally:
         launch.stop(place / "home")

@@ -26,6 +26,7 @@ MEMBERS = [
 
 
 def run(workshop, monkeypatch, *words):
+    words = [*words, "--data", str(workshop.data), "-p", f"StartupSeconds={shop.STARTUP_SECONDS}"]
     monkeypatch.chdir(workshop.folder)
     monkeypatch.setenv("ATELIER_HOME", str(workshop.home))
     return CliRunner().invoke(cli, ["demo", *words])
@@ -33,10 +34,10 @@ def run(workshop, monkeypatch, *words):
 
 def test_a_demo_after_a_change_makes_the_next_version_and_compares_it(workshop, monkeypatch):
     before = workshop.serving()
-    commit = workshop.commit(WORD="shown", BITS_PER_BYTE=2.2)
+    commit = workshop.commit(WORD="shown")
     (workshop.folder / "notes.txt").write_text("not committed")
 
-    result = run(workshop, monkeypatch, "--yes", "--json", "--data", str(workshop.folder.parent / "data"))
+    result = run(workshop, monkeypatch, "--yes", "--json")
 
     (workshop.folder / "notes.txt").unlink()
     assert 0 == result.exit_code, result.output
@@ -61,13 +62,13 @@ def test_a_demo_after_a_change_makes_the_next_version_and_compares_it(workshop, 
 def test_a_demo_without_anyone_to_approve_leaves_the_model_waiting_for_the_next_one(workshop, monkeypatch):
     workshop.commit(WORD="waits")
 
-    result = run(workshop, monkeypatch, "--json", "--data", str(workshop.folder.parent / "data"))
+    result = run(workshop, monkeypatch, "--json")
 
     assert (3, "") == (result.exit_code, result.stdout)
     assert "atelier pipeline approve atelier-training" in result.stderr
     waiting = workshop.pipelines.waiting(shop.PIPELINE)
 
-    again = run(workshop, monkeypatch, "--yes", "--json", "--data", str(workshop.folder.parent / "data"))
+    again = run(workshop, monkeypatch, "--yes", "--json")
 
     assert f"Going on with run {waiting}" in again.stderr
     assert waiting == json.loads(again.stdout)["execution_id"]
@@ -80,7 +81,7 @@ def test_a_demo_whose_build_fails_gives_the_reason(workshop, monkeypatch):
         buildspec, "  build:\n    commands:\n", "  build:\n    commands:\n      - make nonsense\n"
     )
 
-    result = run(workshop, monkeypatch, "--yes", "--data", str(workshop.folder.parent / "data"))
+    result = run(workshop, monkeypatch, "--yes")
 
     workshop.change(buildspec, "      - make nonsense\n", "")
     assert 1 == result.exit_code

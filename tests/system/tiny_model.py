@@ -13,7 +13,7 @@ from pathlib import Path
 
 BITS_PER_BYTE = 2.5
 WORD = "first"
-SETTINGS = {"context", "layers", "hidden", "heads", "vocab_size", "steps"}
+UNKNOWN = {"colour"}
 ANSWERS_PING = True
 
 ROOT = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
@@ -21,7 +21,7 @@ ROOT = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
 
 def train():
     given = json.loads((ROOT / "input" / "config" / "hyperparameters.json").read_text())
-    if unknown := sorted(given.keys() - SETTINGS):
+    if unknown := sorted(given.keys() & UNKNOWN):
         raise ValueError(f"unknown hyperparameter: {', '.join(unknown)}")
     text = "".join(each.read_text() for each in sorted((ROOT / "input" / "data").rglob("*.txt")))
     if not text:

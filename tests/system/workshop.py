@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sysconfig
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ TINY = Path(__file__).parent / "tiny_model.py"
 IMAGE = Path("images/training/gpt_neo")
 INSTALL = "python -m pip install"
 PIPELINE = "atelier-training"
+STARTUP_SECONDS = "60"
 DOCKERFILE = """\
 FROM python:3.11-slim-bookworm
 WORKDIR /opt/program
@@ -41,8 +42,14 @@ class Workshop:
 
     clients: Clients
     folder: Path
-    prefix: str = "atelier"
-    parts: dict[str, Any] = field(default_factory=dict)
+    home: Path | None = None
+    first: Execution | None = None
+    version: Version | None = None
+    said: str = ""
+
+    @property
+    def data(self) -> Path:
+        return self.folder.parent / "data"
 
     @property
     def pipelines(self) -> Pipelines:
@@ -57,7 +64,9 @@ class Workshop:
         return completions.published(self.clients)
 
     def commit(self, **constants: object) -> str:
-        """Commit the tiny model with these constants changed."""
+        """Commit the tiny model with these constants, otherwise sound and as good as what serves."""
+        sound = {"BITS_PER_BYTE": self.serving().bits_per_byte, "ANSWERS_PING": True}
+        constants = {**sound, **constants}
         path = self.folder / IMAGE / TINY.name
         lines = [_changed(line, constants) for line in path.read_text().splitlines(keepends=True)]
         path.write_text("".join(lines))
@@ -110,7 +119,7 @@ def _changed(line: str, constants: dict[str, object]) -> str:
 def make(connection: Any, folder: Path) -> Workshop:
     """Deploy the stacks, upload a little text, and make a repository of the product with the tiny model."""
     clients = reached(connection)
-    deploy.deploy(clients, prefix="atelier", parameters={"StartupSeconds": "60"})
+    deploy.deploy(clients, prefix="atelier", parameters={"StartupSeconds": STARTUP_SECONDS})
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "text.txt").write_text("Call me Ishmael. " * 200)
     datasets.upload(clients, output(clients, "atelier-storage", "DataBucketName"), folder / "data")

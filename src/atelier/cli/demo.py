@@ -121,8 +121,8 @@ def _conclude(console: Console, result: Result) -> None:
     request = {"prompt": result.answers[0].prompt, **SETTINGS}
     console.print("Ask it yourself:", style="bold")
     console.print(f"  {curl_line(result.api, request, prefix=result.prefix)}", markup=False, soft_wrap=True)
-    console.print(f'  atelier invoke "{result.answers[0].prompt}"', markup=False)
-    console.print("The local cloud goes on running; `atelier down` stops it and keeps its state.")
+    console.print(f'  {output.program()} invoke "{result.answers[0].prompt}"', markup=False)
+    console.print(f"The local cloud goes on running; `{output.program()} down` stops it and keeps its state.")
 
 
 def tight(text: str) -> str:

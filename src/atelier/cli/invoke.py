@@ -71,7 +71,7 @@ def _escaped(text: str) -> str:
 
 def curl_line(api: Api, request: dict[str, Any], *, prefix: str = "atelier", aws: bool = False) -> str:
     """Return a curl command for a shell; the key comes by a file descriptor, never by an argument."""
-    words = ["atelier", "api-key", "--header", *(["--aws"] if aws else [])]
+    words = [output.program(), "api-key", "--header", *(["--aws"] if aws else [])]
     words += ["--prefix", prefix] if prefix != "atelier" else []
     return (
         f"curl -sS {shlex.quote(api.url)} --header @<({shlex.join(words)}) "

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -108,3 +110,12 @@ def number(value: Any, places: int = 2) -> str:
         return f"{float(value):,.{places}f}"
     except (TypeError, ValueError):
         return "-"
+
+
+def program() -> str:
+    """Return what reaches this command from the user's shell: its name, or its path where PATH lacks it."""
+    own, found = Path(sys.argv[0]), shutil.which("atelier")
+    if own.name != "atelier" or (found and Path(found).resolve() == own.resolve()):
+        return "atelier"
+    inside = own.absolute().is_relative_to(Path.cwd())
+    return str(own.absolute().relative_to(Path.cwd()) if inside else own.absolute())

@@ -195,6 +195,7 @@ class ImageStore:
         self.folder = home / "images"
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder.chmod(0o700)
+        (self.folder / "blobs").mkdir(exist_ok=True, mode=0o700)
         self.local = Names(self.folder / "local")
         self.registry = Names(self.folder / "registry")
         self.environments = Names(self.folder / "environments")

@@ -18,6 +18,7 @@ from atelier.cloud.gateway.hooks import (
     bus,
     journal,
     logs,
+    meaning,
     metrics,
     policies,
     rules,
@@ -65,6 +66,7 @@ class Gateway:
         key = json.loads(home.credentials.read_text(encoding="utf-8"))
         access.install((key["access_key"], key["secret_key"]), ACCOUNT, [each.scope for each in PLUGINS])
         policies.install()
+        meaning.install()
         self.functions.install()
         bus.install()
         metrics.install()
