@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,14 +29,21 @@ INTERRUPTED = (
     "interrupted: the local cloud and the pipeline go on. Run `atelier demo` again to go on, see "
     "`atelier pipeline show`, or stop with `atelier down`"
 )
+PAUSED = "interrupted: what was begun goes on. Run `atelier demo artist` again to go on, or `atelier down`"
 BUDGET = {"up": 3.0, "synth": 2.0, "deploy": 15.0, "overhead": 15.0}
 
 
 @click.command(
     cls=Command,
-    examples=["atelier demo", "atelier demo --yes --json", "atelier demo --data shakespeare.txt"],
+    examples=[
+        "atelier demo",
+        "atelier demo --yes --json",
+        "atelier demo --data shakespeare.txt",
+        "atelier demo artist",
+    ],
 )
-@click.option("--yes", is_flag=True, help="Approve the model without asking.")
+@click.argument("part", default="pipeline", type=click.Choice(["pipeline", "artist"]))
+@click.option("--yes", is_flag=True, help="Ask nothing: approve the model, let the artist's endpoint rest.")
 @click.option(
     "--data",
     type=click.Path(exists=True, path_type=Path),
@@ -45,25 +52,66 @@ BUDGET = {"up": 3.0, "synth": 2.0, "deploy": 15.0, "overhead": 15.0}
 @with_parameters
 @with_prefix
 @as_json
-def demo(yes: bool, data: Path | None, parameters: tuple[str, ...], prefix: str, as_json: bool) -> None:
-    """Take a git push through build, training, approval and serving.
+def demo(
+    part: str, yes: bool, data: Path | None, parameters: tuple[str, ...], prefix: str, as_json: bool
+) -> None:
+    """Take a git push through build, training, approval and serving; or an artist from a token to a picture.
 
-    Starts the local cloud, deploys the stacks, uploads text, pushes the commit that is checked out, follows
-    the pipeline, asks you to approve the model, and asks the published model for completions. Run it again
-    after a commit, and version 2 is compared with version 1.
+    PART is pipeline (the default) or artist.
 
-    Exits with 3 when a model waits for an approval that nobody is here to give.
+    pipeline starts the local cloud, deploys the stacks, uploads text, pushes the commit that is checked out,
+    follows the pipeline, asks you to approve the model, and asks the published model for completions. Run it
+    again after a commit, and version 2 is compared with version 1. Exits with 3 when a model waits for an
+    approval that nobody is here to give.
+
+    artist starts the local cloud, deploys the middleware with the image of its endpoints, and goes on by the
+    REST API alone: a user with a token, a tiny checkpoint uploaded, an endpoint, a picture. Then the endpoint
+    is scaled to no instances.
     """
-    from atelier.demo import Undecided
-
     given = dict(assignments(parameters, "--parameter"))
     notes = output.console(stderr=as_json or not sys.stdout.isatty())
+    if part == "artist":
+        if data is not None:
+            raise click.UsageError("--data is what the pipeline trains on: the artist trains nothing")
+        _paint(notes, yes=yes, prefix=prefix, parameters=given, as_json=as_json)
+    else:
+        _publish(notes, yes=yes, data=data, prefix=prefix, parameters=given, as_json=as_json)
+
+
+def _publish(
+    notes: Console,
+    *,
+    yes: bool,
+    data: Path | None,
+    prefix: str,
+    parameters: Mapping[str, str],
+    as_json: bool,
+) -> None:
+    """Publish a model."""
+    from atelier.demo import Undecided
+
     with explained(INTERRUPTED), _view(notes, yes=yes) as view:
         try:
-            result = _run(view, data, prefix, given)
+            result = _run(view, data, prefix, parameters)
         except Undecided as error:
             raise Pending(str(error)) from error
     _conclude(notes if as_json else output.console(), result)
+    if as_json:
+        output.emit(result.document())
+
+
+def _paint(notes: Console, *, yes: bool, prefix: str, parameters: Mapping[str, str], as_json: bool) -> None:
+    """Paint a picture."""
+    from atelier import artist, deploy
+    from atelier.cli.artist import Easel, conclude
+    from atelier.cloud.gateway import launch
+    from atelier.demo import Clock
+
+    clock, plan = Clock(), artist.Plan(folder=launch.default_home() / "pictures", prefix=prefix)
+    with explained(PAUSED), Easel(notes, yes=yes) as view:
+        clients = _prepare(view, clock, prefix, parameters, deploy.MIDDLEWARE)
+        result = artist.go(clients, plan, view, clock)
+    conclude(notes if as_json else output.console(), result, budget(result.seconds))
     if as_json:
         output.emit(result.document())
 
@@ -77,15 +125,18 @@ def _view(console: Console, *, yes: bool) -> Lines:
 
 def _run(view: Lines, data: Path | None, prefix: str, parameters: Mapping[str, str]) -> Result:
     from atelier import demo as story
+    from atelier import deploy
     from atelier.client import repositories
 
     clock = story.Clock()
     plan = story.Plan(folder=Path.cwd(), data=data, prefix=prefix)
     repositories.head(plan.folder)  # what cannot be pushed is told before anything is started
-    return story.go(_prepare(view, clock, prefix, parameters), plan, view, clock)
+    return story.go(_prepare(view, clock, prefix, parameters, deploy.ORDER), plan, view, clock)
 
 
-def _prepare(view: Lines, clock: Clock, prefix: str, parameters: Mapping[str, str]) -> Clients:
+def _prepare(
+    view: Lines, clock: Clock, prefix: str, parameters: Mapping[str, str], order: Sequence[str]
+) -> Clients:
     """Start the cloud if it is down, and deploy."""
     from atelier import deploy as stacks
     from atelier import synth
@@ -100,7 +151,10 @@ def _prepare(view: Lines, clock: Clock, prefix: str, parameters: Mapping[str, st
         rendered = synth.render(Path(folder))
     view.step(f"{len(rendered)} templates render")
     with clock.timed("deploy"):
-        for outcome in stacks.deploy(clients, prefix=prefix, parameters=parameters, progress=view.stack):
+        outcomes = stacks.deploy(
+            clients, prefix=prefix, parameters=parameters, progress=view.stack, order=order
+        )
+        for outcome in outcomes:
             view.step(f"Stack {outcome.name} {outcome.change} in {output.duration(outcome.seconds)}")
     return clients
 
