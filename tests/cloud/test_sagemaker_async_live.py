@@ -260,7 +260,7 @@ def test_what_a_kill_interrupts_is_answered_after_the_next_start(own_cloud, role
 
     pid = json.loads((own_cloud.home / "cloud.json").read_text())["pid"]
     os.kill(pid, signal.SIGKILL)
-    until(Path(f"/proc/{pid}").exists, lambda running: not running)
+    until(lambda: launch.status(own_cloud.home).running, lambda running: not running)
     again = start_cloud(own_cloud.home)
 
     assert [b"v1:sleep60"] * 2 == [answer(again, each) for each in (running, queued)]
