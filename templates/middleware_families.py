@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 from troposphere import Ref, Sub, Template, awslambda
 
-from atelier.contract.settings import EndpointsSettings
+from atelier.contract.settings import CheckpointsSettings, EndpointsSettings, InferencesSettings
 from atelier.templates import middleware_endpoints as sagemaker
 from atelier.templates import middleware_parts as middle
+from atelier.templates import middleware_storage as storage
 from atelier.templates import parts
 from atelier.templates.middleware_parts import READ, WRITE, on, telling_who_asks
+from atelier.templates.parts import allow, arn
 
 
 def add_families(t: Template) -> Mapping[str, awslambda.Function]:
@@ -19,7 +21,9 @@ def add_families(t: Template) -> Mapping[str, awslambda.Function]:
         "meta": meta(t),
         "roles": roles(t),
         "users": users(t),
+        "checkpoints": checkpoints(t),
         "endpoints": endpoints(t),
+        "inferences": inferences(t),
     }
 
 
@@ -59,6 +63,32 @@ def users(t: Template) -> awslambda.Function:
     )
 
 
+def checkpoints(t: Template) -> awslambda.Function:
+    """Take uploads of checkpoints in parts, have others fetched, list, rename and delete them."""
+    own = parts.environment(
+        CheckpointsSettings,
+        checkpoints_table=Ref(middle.CHECKPOINTS),
+        bucket=Ref(middle.BUCKET),
+        downloads_function=Ref(middle.DOWNLOADS_FUNCTION),
+        allow_pickled=Ref(middle.ALLOW_PICKLED),
+    )
+    return middle.function(
+        t,
+        "CheckpointsFunction",
+        module="checkpoints",
+        settings=middle.together(middle.access(), own),
+        may=[
+            *telling_who_asks(),
+            *storage.keeping_checkpoints(),
+            on(middle.CHECKPOINTS, "dynamodb:Query", indexes=True),
+            allow(
+                ["lambda:InvokeFunction"], arn("lambda", f"function:${{{middle.DOWNLOADS_FUNCTION.title}}}")
+            ),
+        ],
+        why="Answers /checkpoints",
+    )
+
+
 def endpoints(t: Template) -> awslambda.Function:
     """Make, list and delete endpoints."""
     own = parts.environment(
@@ -83,4 +113,29 @@ def endpoints(t: Template) -> awslambda.Function:
             *sagemaker.following(),
         ],
         why="Answers /endpoints",
+    )
+
+
+def inferences(t: Template) -> awslambda.Function:
+    """Make, start, show, cancel and delete jobs."""
+    own = parts.environment(
+        InferencesSettings,
+        inferences_table=Ref(middle.INFERENCES),
+        endpoints_table=Ref(middle.ENDPOINTS),
+        checkpoints_table=Ref(middle.CHECKPOINTS),
+        bucket=Ref(middle.BUCKET),
+    )
+    return middle.function(
+        t,
+        "InferencesFunction",
+        module="inferences",
+        settings=middle.together(middle.access(), own),
+        may=[
+            *telling_who_asks(),
+            *storage.running_jobs(),
+            on(middle.ENDPOINTS, *READ, indexes=True),
+            on(middle.CHECKPOINTS, "dynamodb:GetItem", "dynamodb:BatchGetItem"),
+            *sagemaker.calling(),
+        ],
+        why="Answers /inferences",
     )

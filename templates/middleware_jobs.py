@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from troposphere import GetAtt, Ref, Template, awslambda, sns, sqs
+from troposphere import GetAtt, Output, Parameter, Ref, Template, awslambda, sns, sqs
 
 from atelier.contract import keys
-from atelier.contract.settings import EndpointWatchSettings, ReconcilerSettings, ResultsSettings
+from atelier.contract.settings import (
+    DigestsSettings,
+    DownloadsSettings,
+    EndpointWatchSettings,
+    ReconcilerSettings,
+    ResultsSettings,
+)
 from atelier.templates import middleware_endpoints as endpoints
 from atelier.templates import middleware_parts as middle
+from atelier.templates import middleware_storage as storage
 from atelier.templates import parts
-from atelier.templates.middleware_parts import READ, WRITE, listing, on, on_objects
+from atelier.templates.middleware_parts import READ, WRITE, on
 from atelier.templates.parts import Statement, allow
 
+LARGEST_DOWNLOAD = Parameter(
+    "LargestDownload",
+    Type="Number",
+    Default=str(15 * 1024**3),
+    MinValue=1,
+    Description="Bytes of a checkpoint that is fetched from a URL.",
+)
+LONGEST_JOB_SECONDS = 900
 RESULT_SECONDS = 60
 ATTEMPTS = 8
 """How often a notice is brought before it is set aside: its job may not be known to run yet."""
@@ -25,15 +40,93 @@ def template() -> Template:
     t = middle.code_stack(
         __doc__ or "",
         middle.BUCKET,
+        middle.CHECKPOINTS,
         middle.ENDPOINTS,
         middle.INFERENCES,
         middle.SUCCESS_TOPIC,
         middle.ERROR_TOPIC,
+        middle.ALLOW_PICKLED,
+        LARGEST_DOWNLOAD,
     )
+    lost = t.add_resource(aside("Lost"))
+    downloads = add_downloads(t, lost)
+    add_digests(t, lost)
+    t.add_output(Output(middle.DOWNLOADS_FUNCTION.title, Value=Ref(downloads)))
     add_results(t)
     add_endpoint_events(t)
     add_reconciler(t)
     return parts.tagged(t, "middleware-jobs")
+
+
+def add_downloads(t: Template, lost: sqs.Queue) -> awslambda.Function:
+    """Fetch checkpoints from URLs, outside of any private network."""
+    settings = parts.environment(
+        DownloadsSettings,
+        checkpoints_table=Ref(middle.CHECKPOINTS),
+        bucket=Ref(middle.BUCKET),
+        allow_pickled=Ref(middle.ALLOW_PICKLED),
+        largest_download=Ref(LARGEST_DOWNLOAD),
+    )
+    function = middle.function(
+        t,
+        "Downloads",
+        module="downloads",
+        settings=settings,
+        may=[*storage.keeping_checkpoints(), losing(lost)],
+        why="Fetches checkpoints from URLs",
+        timeout=LONGEST_JOB_SECONDS,
+    )
+    return retried(t, function, lost)
+
+
+def add_digests(t: Template, lost: sqs.Queue) -> None:
+    """Compute the digest of a checkpoint's file as soon as it is in place."""
+    function = middle.function(
+        t,
+        "Digests",
+        module="digests",
+        settings=parts.environment(
+            DigestsSettings, checkpoints_table=Ref(middle.CHECKPOINTS), bucket=Ref(middle.BUCKET)
+        ),
+        may=[*storage.reading_checkpoints(), losing(lost)],
+        why="Computes the digests of checkpoints",
+        timeout=LONGEST_JOB_SECONDS,
+    )
+    retried(t, function, lost)
+    middle.add_rule(
+        t,
+        "FileRule",
+        function,
+        Description="A file of a checkpoint is in place",
+        EventPattern={
+            "source": ["aws.s3"],
+            "detail-type": ["Object Created"],
+            "detail": {
+                "bucket": {"name": [Ref(middle.BUCKET)]},
+                "object": {"key": [{"prefix": keys.CHECKPOINTS}]},
+            },
+        },
+    )
+
+
+def retried(t: Template, function: awslambda.Function, lost: sqs.Queue) -> awslambda.Function:
+    """Have a job tried again for an hour, and its event kept when that does not help."""
+    function.DeadLetterConfig = awslambda.DeadLetterConfig(TargetArn=GetAtt(lost, "Arn"))
+    t.add_resource(
+        awslambda.EventInvokeConfig(
+            f"{function.title}Patience",
+            FunctionName=Ref(function),
+            Qualifier="$LATEST",
+            MaximumRetryAttempts=2,
+            MaximumEventAgeInSeconds=3600,
+        )
+    )
+    return function
+
+
+def losing(lost: sqs.Queue) -> Statement:
+    """Allow Lambda to keep an event that a function could not take."""
+    return allow(["sqs:SendMessage"], GetAtt(lost, "Arn"))
 
 
 def add_results(t: Template) -> None:
@@ -46,7 +139,7 @@ def add_results(t: Template) -> None:
         settings=parts.environment(
             ResultsSettings, inferences_table=Ref(middle.INFERENCES), bucket=Ref(middle.BUCKET)
         ),
-        may=[*taking_results(), receiving(queue)],
+        may=[*storage.taking_results(), receiving(queue)],
         why="Takes the results of asynchronous inferences",
         timeout=RESULT_SECONDS,
     )
@@ -78,26 +171,18 @@ def add_results(t: Template) -> None:
         )
 
 
-def taking_results() -> list[Statement]:
-    """Allow to move an answer of SageMaker's to where its job's results lie."""
-    answers = (keys.ASYNC_OUTPUT, keys.ASYNC_FAILURES)
-    return [
-        on(middle.INFERENCES, "dynamodb:GetItem", "dynamodb:PutItem"),
-        on_objects(["s3:GetObject", "s3:DeleteObject"], *answers),
-        on_objects(["s3:PutObject", "s3:DeleteObject"], keys.INFERENCES),
-        listing(keys.INFERENCES, *answers),
-    ]
-
-
 def add_queue(t: Template, title: str, seconds: int, attempts: int) -> sqs.Queue:
     """Add a queue for a function that takes some *seconds*; what it cannot take is kept aside in the end."""
-    aside = t.add_resource(
-        sqs.Queue(f"{title}Aside", MessageRetentionPeriod=middle.DEAD_SECONDS, SqsManagedSseEnabled=True)
-    )
-    redrive = sqs.RedrivePolicy(deadLetterTargetArn=GetAtt(aside, "Arn"), maxReceiveCount=attempts)
+    dead = t.add_resource(aside(f"{title}Aside"))
+    redrive = sqs.RedrivePolicy(deadLetterTargetArn=GetAtt(dead, "Arn"), maxReceiveCount=attempts)
     return t.add_resource(
         sqs.Queue(title, VisibilityTimeout=6 * seconds, SqsManagedSseEnabled=True, RedrivePolicy=redrive)
     )
+
+
+def aside(title: str) -> sqs.Queue:
+    """Keep for a while what could not be done, for a person to look at."""
+    return sqs.Queue(title, MessageRetentionPeriod=middle.DEAD_SECONDS, SqsManagedSseEnabled=True)
 
 
 def receiving(queue: sqs.Queue) -> Statement:
@@ -154,7 +239,7 @@ def add_reconciler(t: Template) -> None:
             bucket=Ref(middle.BUCKET),
         ),
         may=[
-            *taking_results(),
+            *storage.taking_results(),
             on(middle.INFERENCES, "dynamodb:Query", indexes=True),
             on(middle.ENDPOINTS, *READ, *WRITE, indexes=True),
             *endpoints.following(),

@@ -31,6 +31,16 @@ SUCCESS_TOPIC = Parameter(
 ERROR_TOPIC = Parameter(
     "ErrorTopicArn", Type="String", Description="Where SageMaker tells of asynchronous failures."
 )
+DOWNLOADS_FUNCTION = Parameter(
+    "DownloadsFunctionName", Type="String", Description="The function that fetches checkpoints from URLs."
+)
+ALLOW_PICKLED = Parameter(
+    "AllowPickled",
+    Type="String",
+    Default="false",
+    AllowedValues=["true", "false"],
+    Description="Whether checkpoints may be pickled files, which can run any code where they are loaded.",
+)
 TRACING = Parameter(
     "Tracing",
     Type="String",

@@ -30,11 +30,10 @@ def add_routes(
     """Add every operation, and a preflight for each path; *functions* are by family."""
     resources = add_resources(t, api)
     methods = []
-    served = [each for each in OPERATIONS.values() if each.family in functions]
-    for operation in served:
+    for operation in OPERATIONS.values():
         made = method(operation, api, resources[operation.path], authorizer, functions[operation.family])
         methods.append(t.add_resource(made))
-    for path in dict.fromkeys(each.path for each in served):
+    for path in dict.fromkeys(each.path for each in OPERATIONS.values()):
         methods.append(t.add_resource(preflight(path, api, resources[path])))
     for family, function in functions.items():
         add_permissions(t, api, family, function)

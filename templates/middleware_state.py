@@ -43,6 +43,7 @@ def template() -> Template:
         "MiddlewareBucketName": Ref(store),
         "AccountsTableName": Ref(t.add_resource(accounts_table())),
         "RatesTableName": Ref(t.add_resource(rates_table())),
+        "CheckpointsTableName": Ref(t.add_resource(indexed("Checkpoints", tables.CHECKPOINTS))),
         "EndpointsTableName": Ref(t.add_resource(indexed("Endpoints", tables.ENDPOINTS))),
         "InferencesTableName": Ref(t.add_resource(indexed("Inferences", tables.INFERENCES))),
         "DeploymentTokenSecretArn": GetAtt(t.add_resource(deployment_token()), "Id"),
@@ -74,6 +75,9 @@ def bucket() -> s3.Bucket:
     return parts.bucket(
         "Bucket",
         LifecycleConfiguration=s3.LifecycleConfiguration(Rules=[abandoned, *forget]),
+        NotificationConfiguration=s3.NotificationConfiguration(
+            EventBridgeConfiguration=s3.EventBridgeConfiguration(EventBridgeEnabled=True)
+        ),
         CorsConfiguration=s3.CorsConfiguration(
             CorsRules=[
                 s3.CorsRules(
@@ -165,7 +169,7 @@ def topic(title: str) -> sns.Topic:
 def endpoint_role(store: s3.Bucket) -> iam.Role:
     """Let an endpoint read checkpoints and inputs, write results, fetch its image and log."""
     groups = arn("logs", "log-group:/aws/sagemaker/Endpoints/*")
-    reads = [Sub(f"${{{store.title}.Arn}}/{each}*") for each in ("checkpoints/", keys.INFERENCES)]
+    reads = [Sub(f"${{{store.title}.Arn}}/{each}*") for each in (keys.CHECKPOINTS, keys.INFERENCES)]
     writes = [Sub(f"${{{store.title}.Arn}}/{each}*") for each in (keys.ASYNC_OUTPUT, keys.ASYNC_FAILURES)]
     made = parts.role(
         "EndpointRole",
