@@ -24,7 +24,7 @@ from botocore.exceptions import ClientError
 
 from atelier.contract.tables import ENDPOINTS
 from atelier.lambdas.adapters.tables import Item, guarded, item, plain
-from atelier.lambdas.domain.endpoints import Endpoint
+from atelier.lambdas.domain.endpoints import NAME, Endpoint
 from atelier.lambdas.errors import Conflict
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class DynamoEndpoints:
 
     def get(self, name: str) -> Endpoint | None:
         """Return an endpoint as it is now."""
+        if not NAME.fullmatch(name):
+            return None
         with guarded("never"):
             found = self._client.get_item(TableName=self._table, Key=item({"id": name}), ConsistentRead=True)
         values = plain(found.get("Item", {}))

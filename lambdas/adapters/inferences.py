@@ -8,6 +8,7 @@ Every write is conditional upon the ``version`` that was read.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 BY_TASK, BY_USER, RUNNING = INFERENCES.indexes
+ID = re.compile("[0-9a-f-]{36}")
 YES = "yes"
 PAGE = 50
 """Running jobs that are read at once."""
@@ -39,6 +41,8 @@ class DynamoInferences:
 
     def get(self, id: str) -> Inference | None:
         """Return a job as it is now."""
+        if not ID.fullmatch(id):
+            return None
         with guarded("never"):
             found = self._client.get_item(TableName=self._table, Key=item({"id": id}), ConsistentRead=True)
         return _inference(plain(found["Item"])) if "Item" in found else None

@@ -78,6 +78,11 @@ def test_a_job_comes_back_as_it_was_saved(jobs):
     assert jobs.get("3" * 36) is None
 
 
+@pytest.mark.parametrize("key", ["", "x", "../" * 20, "ä" * 3000, JOB.upper() + "\n"])
+def test_what_cannot_be_a_key_is_not_there(jobs, endpoints, key):
+    assert (None, None) == (jobs.get(key), endpoints.get(key))
+
+
 def test_of_two_writers_one_wins(jobs):
     was = jobs.add(a_job())
     jobs.save(was.to("cancelled"), was=was)
