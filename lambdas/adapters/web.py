@@ -44,8 +44,10 @@ class Https:
         """Begin to read a file; Failed says why that cannot be, Busy that it may be possible later."""
         for _ in range(REDIRECTS + 1):
             where = place(url)
-            with closing(self._connect(where, self._public(where.host))) as link:
-                answer = _ask(link, where)
+            with (
+                closing(self._connect(where, self._public(where.host))) as link,
+                closing(_ask(link, where)) as answer,
+            ):
                 if answer.status not in MOVED:
                     yield _download(url, answer)
                     return
