@@ -75,7 +75,8 @@ lock: .venv/dev ## Compile the hashed lock files from their .in files
 	@$(LOCK) requirements/dev.in -o requirements/dev.lock
 	@$(LOCK) lambdas/requirements.in -o lambdas/requirements.lock
 	@$(LOCK) images/training/gpt_neo/requirements.in -o images/training/gpt_neo/requirements-cuda.lock
-	@$(BIN)/python images/training/gpt_neo/lock.py
+	@$(LOCK) images/training/diffusion/requirements.in -o images/training/diffusion/requirements-cuda.lock
+	@$(BIN)/python images/training/lock.py images/training/gpt_neo images/training/diffusion
 
 .PHONY: clean
 clean: ## Remove what can be made again (not the local cloud's state)
