@@ -1,4 +1,4 @@
-"""Wiring of the functions that take results, and of the reconciler."""
+"""Wiring of what takes results, and of what jobs need besides."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from functools import cache
 
 from botocore.config import Config
 
-from atelier.contract.settings import ReconcilerSettings, ResultsSettings, from_environment
+from atelier.contract.settings import ResultsSettings, from_environment
 from atelier.lambdas.adapters.inferences import DynamoInferences
 from atelier.lambdas.adapters.invocations import SageMakerInvocations
 from atelier.lambdas.adapters.objects import S3Objects
 from atelier.lambdas.bootstrap import client
 from atelier.lambdas.bootstrap.accounts import SWIFT
-from atelier.lambdas.bootstrap.endpoints import SOON, Watch, watching
 from atelier.lambdas.ports.inferences import Inferences, Invocations, Objects
 
 ANSWER = Config(connect_timeout=3, read_timeout=25, retries={"mode": "standard", "total_max_attempts": 1})
 """For an answer that must not be asked for twice; API Gateway waits 29 seconds."""
 
-SIGNED = Config(signature_version="s3v4").merge(SOON)
+SIGNED = Config(
+    signature_version="s3v4",
+    connect_timeout=3,
+    read_timeout=10,
+    retries={"mode": "standard", "total_max_attempts": 2},
+)
 """For links, too: they are signed as every region wants them."""
 
 
@@ -31,31 +35,11 @@ class Taking:
     objects: Objects
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reconciling:
-    """What looks after endpoints and jobs."""
-
-    taking: Taking
-    invocations: Invocations
-    watch: Watch
-
-
 @cache
 def taking() -> Taking:
     """Wire what takes results."""
     settings = from_environment(ResultsSettings)
     return take_with(settings.inferences_table, settings.bucket)
-
-
-@cache
-def reconciling() -> Reconciling:
-    """Wire what looks after endpoints and jobs."""
-    settings = from_environment(ReconcilerSettings)
-    return Reconciling(
-        taking=take_with(settings.inferences_table, settings.bucket),
-        invocations=invocations(),
-        watch=watching(settings.endpoints_table),
-    )
 
 
 def take_with(table: str, bucket: str) -> Taking:

@@ -6,7 +6,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from atelier.lambdas.bootstrap import results as wiring
+from atelier.lambdas.bootstrap import reconciler as wiring
 from atelier.lambdas.handlers.clock import now
 from atelier.lambdas.services.middleware import endpoints, inferences, reconciler
 

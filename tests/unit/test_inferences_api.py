@@ -20,6 +20,7 @@ from atelier.contract.operations import OPERATIONS
 from atelier.lambdas.adapters.accounts import DynamoAccounts
 from atelier.lambdas.adapters.checkpoints import DynamoCheckpoints
 from atelier.lambdas.bootstrap import accounts, endpoints, inferences, results
+from atelier.lambdas.bootstrap import reconciler as reconciliation
 from atelier.lambdas.domain.accounts import EVERYTHING, Role, User
 from atelier.lambdas.domain.checkpoints import Checkpoint, File
 from atelier.lambdas.handlers import callers, endpoint_events, reconciler
@@ -37,7 +38,7 @@ WIRED = (
     endpoints.watch,
     inferences.running,
     results.taking,
-    results.reconciling,
+    reconciliation.reconciling,
     callers.callers,
 )
 ENVIRONMENT = {

@@ -1,0 +1,31 @@
+"""Wiring of the reconciler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from atelier.contract.settings import ReconcilerSettings, from_environment
+from atelier.lambdas.bootstrap.endpoints import Watch, watching
+from atelier.lambdas.bootstrap.results import Taking, invocations, take_with
+from atelier.lambdas.ports.inferences import Invocations
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconciling:
+    """What looks after endpoints and jobs."""
+
+    taking: Taking
+    invocations: Invocations
+    watch: Watch
+
+
+@cache
+def reconciling() -> Reconciling:
+    """Wire what looks after endpoints and jobs."""
+    settings = from_environment(ReconcilerSettings)
+    return Reconciling(
+        taking=take_with(settings.inferences_table, settings.bucket),
+        invocations=invocations(),
+        watch=watching(settings.endpoints_table),
+    )
