@@ -14,6 +14,7 @@ from atelier.cloud.gateway.events import GatewayEvents
 from atelier.cloud.gateway.front import handler
 from atelier.cloud.gateway.hooks import (
     access,
+    alarms,
     apis,
     bus,
     journal,
@@ -65,6 +66,7 @@ class Gateway:
     def _install(self, home: Home) -> None:
         key = json.loads(home.credentials.read_text(encoding="utf-8"))
         access.install((key["access_key"], key["secret_key"]), ACCOUNT, [each.scope for each in PLUGINS])
+        alarms.install()
         policies.install()
         meaning.install()
         self.functions.install()
