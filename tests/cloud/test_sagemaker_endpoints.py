@@ -473,6 +473,17 @@ def test_an_endpoint_keeps_its_capacity_when_more_cannot_start(world):
     assert 1 == described["ProductionVariants"][0]["DesiredInstanceCount"]
 
 
+def test_an_account_has_a_quota_of_instances(world):
+    serve(world, "greedy")
+
+    with pytest.raises(ServiceError, match="for endpoint usage' is 16 Instances") as refused:
+        capacity(world, "greedy", 17)
+    assert "ResourceLimitExceeded" == refused.value.code
+    world.config("many", world.image("many", echo("v1")), InitialInstanceCount=16)
+    with pytest.raises(ServiceError, match="utilization of 1 Instances and a request delta of 16"):
+        world.call("CreateEndpoint", EndpointName="many", EndpointConfigName="many")
+
+
 def test_an_endpoint_that_answers_at_once_cannot_have_no_instance(world):
     serve(world, "real-time")
 

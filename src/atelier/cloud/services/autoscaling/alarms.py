@@ -55,7 +55,8 @@ def judge(alarm: Mapping[str, Any], samples: Sequence[Sample], now: float, perio
     if not points and missing == "missing":
         return Verdict("INSUFFICIENT_DATA", "Insufficient Data: no datapoints were received", points)
     if len(points) == len(breaches):  # too few to tell, and none that says otherwise
-        state = alarm["StateValue"] if missing == "ignore" else "ALARM"
+        is_early = missing == "ignore" or _age(found) < _needed(alarm)
+        state = alarm["StateValue"] if is_early else "ALARM"
         return Verdict(state, _crossed(alarm, points, "was"), points)
     return Verdict("OK", _crossed(alarm, points, "was not"), points)
 
@@ -66,6 +67,11 @@ def _filled(alarm: Mapping[str, Any], found: list[float | None], *, is_breaching
     if breaches >= _needed(alarm):
         return Verdict("ALARM", _crossed(alarm, points, "was"), points)
     return Verdict("OK", _crossed(alarm, points, "was not"), points)
+
+
+def _age(found: Sequence[float | None]) -> int:
+    """Return how many windows ago the oldest datapoint was told: news alone raise no alarm too early."""
+    return max((age for age, each in enumerate(found, start=1) if each is not None), default=0)
 
 
 def _needed(alarm: Mapping[str, Any]) -> int:

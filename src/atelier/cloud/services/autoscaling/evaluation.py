@@ -42,6 +42,7 @@ class Evaluation:
     settings: Settings
     ending: threading.Event = field(default_factory=threading.Event)
     _asked: dict[str, float] = field(default_factory=dict)
+    _said: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> None:
         """Look until the cloud goes down."""
@@ -57,8 +58,12 @@ class Evaluation:
         for resource, target in targets(self.cloud).items():
             try:
                 self._scale(resource, target, fired, now)
-            except ServiceError as error:  # the endpoint is being changed otherwise: the next look will see
-                logger.info("%s is not scaled now: %s", resource, error)
+            except (
+                ServiceError
+            ) as error:  # it is being changed otherwise, or too many: the next look will see
+                if self._said.get(resource) != str(error):
+                    self._said[resource] = str(error)
+                    logger.warning("%s is not scaled now: %s", resource, error)
 
     def _judge(self, now: float) -> Fired:
         fired: Fired = {}

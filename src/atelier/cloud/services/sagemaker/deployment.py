@@ -38,6 +38,7 @@ def plan(cloud: Cloud, config_name: str) -> dict[str, Any]:
         "EndpointConfigName": config_name,
         "VariantName": variant["VariantName"],
         "Weight": variant["InitialVariantWeight"],
+        "InstanceType": variant["InstanceType"],
         "InstanceCount": variant["InitialInstanceCount"],
         "ExecutionRoleArn": model["ExecutionRoleArn"],
         "Image": {"SpecifiedImage": container["Image"]},

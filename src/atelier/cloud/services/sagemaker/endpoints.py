@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from atelier.cloud.context import Cloud
-from atelier.cloud.services.sagemaker import deployment, live
+from atelier.cloud.services.sagemaker import deployment, live, quota
 from atelier.cloud.services.sagemaker.listing import page, summary
 from atelier.cloud.services.sagemaker.service import SERVICE, arn, endpoints, invalid, now, on, on_all, only
 from atelier.cloud.services.sagemaker.tags import tag
@@ -43,6 +43,7 @@ def create(cloud: Cloud, request: Document) -> Document:
     with endpoints(cloud).lock:
         if name in endpoints(cloud):
             raise invalid(f'Cannot create already existing endpoint "{record["EndpointArn"]}".')
+        quota.check(cloud, name, plan, plan["InstanceCount"])
         endpoints(cloud).put(name, record)
     tag(cloud, record["EndpointArn"], request.get("Tags", []))
     deployment.publish(cloud, record)
@@ -60,6 +61,7 @@ def update(cloud: Cloud, request: Document) -> Document:
         record = _settled(cloud, name)
         if record["EndpointStatus"] == "Failed":
             raise invalid(f'Cannot update a failed endpoint "{record["EndpointArn"]}"; delete it.')
+        quota.check(cloud, name, plan, plan["InstanceCount"])
         plan["Started"] = now()
         record = deployment.note(cloud, name, EndpointStatus="Updating", FailureReason=None, pending=plan)
     deployment.publish(cloud, record)

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from atelier.cloud.context import Cloud, Refused
-from atelier.cloud.services.sagemaker import deployment, live
+from atelier.cloud.services.sagemaker import deployment, live, quota
 from atelier.cloud.services.sagemaker.endpoints import KIND, ON, find
 from atelier.cloud.services.sagemaker.service import SERVICE, endpoints, invalid, now, only, shorten
 from atelier.cloud.services.wire import Document
@@ -66,6 +66,7 @@ def resize(cloud: Cloud, name: str, variant: str, count: int, *, weight: float |
         plan = record["deployment"]
         if count < 1 and "AsyncInferenceConfig" not in plan:
             raise invalid(f"DesiredInstanceCount of {variant}: only an asynchronous endpoint can have none")
+        quota.check(cloud, name, plan, count)
         before, plan["InstanceCount"] = plan.get("InstanceCount", 1), count
         plan["Weight"] = plan["Weight"] if weight is None else weight
         record = endpoints(cloud).change(

@@ -34,6 +34,9 @@ class Settings:
     async_drain_timeout: float = 3600
     """The same for an asynchronous endpoint, whose requests may take so long."""
 
+    instance_limit: int = 16
+    """Instances of one type that all endpoints together may have; AWS's quotas are an account's own."""
+
     async_concurrency: int = 1
     """Requests that an instance of an asynchronous endpoint answers at a time, unless its configuration says
     (AWS then chooses a number of its own)."""
