@@ -31,6 +31,7 @@ PROTECTION = Parameter(
     Description="Whether tables refuse to be deleted.",
 )
 TOKEN_LENGTH = 48
+LOGGING = ("CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents")
 KEPT = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
 
 
@@ -183,11 +184,8 @@ def endpoint_role(store: s3.Bucket) -> iam.Role:
             ["ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage"],
             arn("ecr", "repository/*"),
         ),
-        allow(["logs:CreateLogGroup"], groups),
-        allow(
-            ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-            arn("logs", "log-group:/aws/sagemaker/Endpoints/*:log-stream:*"),
-        ),
+        # a stream is made by the name of its group, and written by its own, which begins alike
+        allow([f"logs:{each}" for each in LOGGING], groups),
         allow(
             ["cloudwatch:PutMetricData"],
             "*",
