@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import Any
 
+from atelier.contract.tables import Table
 from atelier.lambdas.domain.accounts import Caller, User
 from atelier.lambdas.domain.checkpoints import Checkpoint, File
 from atelier.lambdas.errors import Busy, Conflict, Invalid
@@ -28,6 +30,29 @@ def safetensors(data: bytes = b"\0" * 8) -> bytes:
     tensor = {"dtype": "U8", "shape": [len(data)], "data_offsets": [0, len(data)]}
     header = json.dumps({"__metadata__": {"format": "pt"}, "w": tensor}).encode()
     return len(header).to_bytes(8, "little") + header + data
+
+
+def create_table(dynamodb: Any, name: str, declared: Table) -> None:
+    """Make a table as the contract declares it."""
+    names = {declared.hash, *(each for index in declared.indexes for each in (index.hash, index.range))}
+    indexes = [
+        {
+            "IndexName": each.name,
+            "KeySchema": [
+                {"AttributeName": each.hash, "KeyType": "HASH"},
+                {"AttributeName": each.range, "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+        for each in declared.indexes
+    ]
+    dynamodb.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": declared.hash, "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": each, "AttributeType": "S"} for each in sorted(names)],
+        BillingMode="PAY_PER_REQUEST",
+        **({"GlobalSecondaryIndexes": indexes} if indexes else {}),
+    )
 
 
 def caller(name: str = "ann", *permissions: str, roles: tuple[str, ...] = ("painter",)) -> Caller:
