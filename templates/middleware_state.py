@@ -211,7 +211,6 @@ def image_repository() -> ecr.Repository:
     }
     return ecr.Repository(
         "DiffusionImages",
-        RepositoryName=Sub("${Prefix}/diffusion"),
         ImageTagMutability="IMMUTABLE",
         ImageScanningConfiguration=ecr.ImageScanningConfiguration(ScanOnPush=True),
         LifecyclePolicy=ecr.LifecyclePolicy(LifecyclePolicyText=json.dumps({"rules": [forget]})),
