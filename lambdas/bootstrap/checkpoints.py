@@ -1,4 +1,4 @@
-"""Wiring of the functions of checkpoints."""
+"""Wiring of the function that answers the operations on checkpoints."""
 
 from __future__ import annotations
 
@@ -7,20 +7,14 @@ from functools import cache
 
 from botocore.config import Config
 
-from atelier.contract.settings import (
-    CheckpointsSettings,
-    DigestsSettings,
-    DownloadsSettings,
-    from_environment,
-)
+from atelier.contract.settings import CheckpointsSettings, from_environment
 from atelier.lambdas.adapters.calls import AsynchronousJobs
 from atelier.lambdas.adapters.checkpoints import DynamoCheckpoints
 from atelier.lambdas.adapters.objects import S3Objects
-from atelier.lambdas.adapters.uploads import S3Contents, S3Uploads
-from atelier.lambdas.adapters.web import Https
+from atelier.lambdas.adapters.uploads import S3Uploads
 from atelier.lambdas.bootstrap import client
 from atelier.lambdas.bootstrap.accounts import SWIFT
-from atelier.lambdas.ports.checkpoints import Checkpoints, Contents, Folders, Jobs, Uploads, Web
+from atelier.lambdas.ports.checkpoints import Checkpoints, Folders, Jobs, Uploads
 
 SIGNED = Config(
     signature_version="s3v4",
@@ -29,9 +23,6 @@ SIGNED = Config(
     retries={"mode": "standard", "total_max_attempts": 3},
 )
 """For who waits, and for links; to make a file of many parts takes S3 a while."""
-
-LONG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 5})
-"""For jobs that nobody waits for."""
 
 SOON = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 
@@ -57,59 +48,18 @@ class Answering:
     jobs: Jobs
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fetching:
-    """What fetches checkpoints."""
-
-    keeping: Keeping
-    web: Web
-    largest: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Digesting:
-    """What computes digests."""
-
-    checkpoints: Checkpoints
-    contents: Contents
-    bucket: str
-
-
 @cache
 def answering() -> Answering:
     """Wire what answers the operations on checkpoints."""
     settings = from_environment(CheckpointsSettings)
     return Answering(
-        keeping=_keeping(settings.checkpoints_table, settings.bucket, settings.allow_pickled, SIGNED),
+        keeping=keeping(settings.checkpoints_table, settings.bucket, settings.allow_pickled, SIGNED),
         jobs=AsynchronousJobs(client("lambda", config=SOON), settings.downloads_function),
     )
 
 
-@cache
-def fetching() -> Fetching:
-    """Wire what fetches checkpoints."""
-    settings = from_environment(DownloadsSettings)
-    return Fetching(
-        keeping=_keeping(settings.checkpoints_table, settings.bucket, settings.allow_pickled, LONG),
-        web=Https(),
-        largest=int(settings.largest_download),
-    )
-
-
-@cache
-def digesting() -> Digesting:
-    """Wire what computes digests."""
-    settings = from_environment(DigestsSettings)
-    return Digesting(
-        checkpoints=DynamoCheckpoints(
-            client("dynamodb", config=SWIFT), settings.checkpoints_table, settings.bucket
-        ),
-        contents=S3Contents(client("s3", config=LONG), settings.bucket),
-        bucket=settings.bucket,
-    )
-
-
-def _keeping(table: str, bucket: str, pickled: str, patience: Config) -> Keeping:
+def keeping(table: str, bucket: str, pickled: str, patience: Config) -> Keeping:
+    """Wire what keeps checkpoints in a table and their files in a bucket."""
     s3 = client("s3", config=patience)
     return Keeping(
         checkpoints=DynamoCheckpoints(client("dynamodb", config=SWIFT), table, bucket),

@@ -10,7 +10,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from atelier.lambdas.bootstrap import checkpoints as wiring
+from atelier.lambdas.bootstrap import digests as wiring
 from atelier.lambdas.services.middleware import digests
 
 logger = Logger()

@@ -11,14 +11,14 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from atelier.lambdas.bootstrap import checkpoints as wiring
+from atelier.lambdas.bootstrap import downloads as wiring
 from atelier.lambdas.services.middleware import downloads
 from atelier.lambdas.services.middleware.checkpoints import World
 from atelier.lambdas.services.middleware.downloads import Limits
 
 logger = Logger()
 
-RESERVE = 30_000
+RESERVE = 60_000
 """Milliseconds that are left to take back what has been begun."""
 
 

@@ -21,10 +21,12 @@ from atelier.contract.operations import OPERATIONS
 from atelier.contract.tables import CHECKPOINTS, Table
 from atelier.lambdas.bootstrap import accounts as access
 from atelier.lambdas.bootstrap import checkpoints as wiring
+from atelier.lambdas.bootstrap import digests as digesting
+from atelier.lambdas.bootstrap import downloads as fetching
 from atelier.lambdas.handlers import callers, checkpoints, digests, downloads
 
 DOCUMENT = openapi.document()
-WIRED = (access.access, callers.callers, wiring.answering, wiring.fetching, wiring.digesting)
+WIRED = (access.access, callers.callers, wiring.answering, fetching.fetching, digesting.digesting)
 VARIABLES = {
     "ACCOUNTS_TABLE": "accounts",
     "RATES_TABLE": "rates",

@@ -1,0 +1,38 @@
+"""Wiring of the function that computes the digests of checkpoints' files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from botocore.config import Config
+
+from atelier.contract.settings import DigestsSettings, from_environment
+from atelier.lambdas.adapters.checkpoints import DynamoCheckpoints
+from atelier.lambdas.adapters.uploads import S3Contents
+from atelier.lambdas.bootstrap import client
+from atelier.lambdas.bootstrap.accounts import SWIFT
+from atelier.lambdas.ports.checkpoints import Checkpoints, Contents
+
+LONG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 5})
+"""For jobs that nobody waits for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digesting:
+    """What computes digests."""
+
+    checkpoints: Checkpoints
+    contents: Contents
+
+
+@cache
+def digesting() -> Digesting:
+    """Wire what computes digests."""
+    settings = from_environment(DigestsSettings)
+    return Digesting(
+        checkpoints=DynamoCheckpoints(
+            client("dynamodb", config=SWIFT), settings.checkpoints_table, settings.bucket
+        ),
+        contents=S3Contents(client("s3", config=LONG), settings.bucket),
+    )

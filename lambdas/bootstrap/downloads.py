@@ -1,0 +1,36 @@
+"""Wiring of the function that fetches checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from botocore.config import Config
+
+from atelier.contract.settings import DownloadsSettings, from_environment
+from atelier.lambdas.adapters.web import Https
+from atelier.lambdas.bootstrap.checkpoints import Keeping, keeping
+from atelier.lambdas.ports.checkpoints import Web
+
+LONG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 5})
+"""For jobs that nobody waits for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetching:
+    """What fetches checkpoints."""
+
+    keeping: Keeping
+    web: Web
+    largest: int
+
+
+@cache
+def fetching() -> Fetching:
+    """Wire what fetches checkpoints."""
+    settings = from_environment(DownloadsSettings)
+    return Fetching(
+        keeping=keeping(settings.checkpoints_table, settings.bucket, settings.allow_pickled, LONG),
+        web=Https(),
+        largest=int(settings.largest_download),
+    )
