@@ -59,8 +59,9 @@ def conclude(console: Console, result: Result, seconds: Table) -> None:
     console.print(result.infotext, "", sep="\n", markup=False, soft_wrap=True)
     console.print(seconds, "")
     console.print("Go on with your own token:", style="bold")
-    console.print("  atelier tokens create artist", markup=False)
-    console.print(f"  curl --header @- {result.api_url}endpoints   # x-api-key: TOKEN", markup=False)
+    console.print("  TOKEN=$(atelier tokens create artist)", markup=False)
+    header = '--header @<(echo "x-api-key: $TOKEN")'
+    console.print(f"  curl {header} {result.api_url}inferences", markup=False, soft_wrap=True)
     console.print("The local cloud goes on running; `atelier down` stops it and keeps its state.")
 
 
