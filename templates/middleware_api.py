@@ -56,6 +56,7 @@ def template() -> Template:
         "Bucket": Ref(middle.BUCKET),
         "DeploymentTokenSecretArn": Ref(middle.SECRET),
         "EndpointImage": Ref(middle.ENDPOINT_IMAGE),
+        "RotationFunctionArn": GetAtt(t.resources["TokenKeeper"], "Arn"),
     }.items():
         t.add_output(Output(name, Value=value))
     return parts.tagged(t, "middleware-api")
@@ -187,4 +188,13 @@ def add_deployment_token(t: Template) -> None:
             "resources": [secret],
             "detail": {"labelUpdated": ["AWSCURRENT"]},
         },
+    )
+    t.add_resource(
+        awslambda.Permission(
+            "RotationPermission",
+            Action="lambda:InvokeFunction",
+            FunctionName=Ref(function),
+            Principal="secretsmanager.amazonaws.com",
+            SourceArn=secret,
+        )
     )

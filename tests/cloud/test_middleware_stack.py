@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from botocore.exceptions import ClientError
 
 from atelier import deploy as stacks
 from atelier.cli.connect import reached
@@ -139,22 +140,50 @@ def test_a_file_of_a_checkpoint_is_digested_when_it_is_in_place(api):
         tags = {"a.safetensors": [{"ETag": answer.headers["ETag"], "PartNumber": 1}]}
     api.call("PUT", f"checkpoints/{id}", {"status": "Active", "multi_parts_tags": tags})
 
-    def digests():
+    def told():
         return api.call("GET", "checkpoints")["checkpoints"][0]["params"].get("sha256")
 
-    assert eventually(digests) == {"a.safetensors": hashlib.sha256(SAFETENSORS).hexdigest()}
+    assert eventually(told) == {"a.safetensors": hashlib.sha256(SAFETENSORS).hexdigest()}
+
+
+def digests(cloud, clients):
+    """The digests by which the API knows the deployment's own token."""
+    found = cloud.client("dynamodb").query(
+        TableName=outputs(clients, f"{PREFIX}-middleware-state")["AccountsTableName"],
+        KeyConditionExpression="pk = :deployment",
+        ExpressionAttributeValues={":deployment": {"S": "DEPLOYMENT"}},
+    )
+    return {each["sk"]["S"] for each in found["Items"]}
 
 
 def test_another_value_of_the_secret_is_the_deployments_token_soon(cloud, clients, place):
     fresh = "f" * 40
-    key = {"pk": {"S": "DEPLOYMENT"}, "sk": {"S": hashlib.sha256(fresh.encode()).hexdigest()}}
-    table = outputs(clients, f"{PREFIX}-middleware-state")["AccountsTableName"]
 
     clients.secretsmanager.put_secret_value(SecretId=place.secret_arn, SecretString=fresh)
 
     # asked before it is known, the gateway would remember for a minute that it opens nothing
-    assert eventually(lambda: "Item" in cloud.client("dynamodb").get_item(TableName=table, Key=key))
+    assert eventually(lambda: digests(cloud, clients) == {hashlib.sha256(fresh.encode()).hexdigest()})
     assert 200 == ask(place, "ping", fresh)[0]
+
+
+def test_a_rotation_makes_another_token_and_the_old_one_opens_nothing(cloud, clients, place):
+    before = middleware.connect(clients, PREFIX).token
+    function = outputs(clients, f"{PREFIX}-middleware-api")["RotationFunctionArn"]
+
+    clients.secretsmanager.rotate_secret(SecretId=place.secret_arn, RotationLambdaARN=function)
+
+    after = eventually(lambda: (found := middleware.connect(clients, PREFIX).token) != before and found)
+    assert after.startswith("atl_")
+    assert eventually(lambda: digests(cloud, clients) == {hashlib.sha256(after.encode()).hexdigest()})
+    assert 200 == ask(place, "ping", after)[0]
+
+
+def test_a_secret_is_not_rotated_by_whom_it_did_not_let(clients, place):
+    with pytest.raises(ClientError, match="cannot invoke the specified Lambda function"):
+        clients.secretsmanager.rotate_secret(
+            SecretId=place.secret_arn,
+            RotationLambdaARN="arn:aws:lambda:us-east-1:000000000000:function:another",
+        )
 
 
 def test_the_log_tells_who_asked_and_holds_no_token(cloud, clients, place):

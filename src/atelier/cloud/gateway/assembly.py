@@ -22,6 +22,7 @@ from atelier.cloud.gateway.hooks import (
     meaning,
     metrics,
     policies,
+    rotation,
     rules,
     server,
     stacks,
@@ -83,6 +84,7 @@ class Gateway:
         logs.install()
         journal.install()
         apis.install(REGION, ACCOUNT)
+        rotation.install(REGION, ACCOUNT)
         rules.install(REGION, plugging.event_targets(PLUGINS, self.cloud))
         server.install({each.scope: handler(each, self.cloud, self.identity) for each in PLUGINS})
 
