@@ -225,6 +225,7 @@ def sagemaker_role() -> iam.Role:
 def state_machine_role(sagemaker: iam.Role, *functions: awslambda.Function) -> iam.Role:
     """Let the flow train, make a candidate and call its functions; the stable endpoint is beyond it."""
     jobs = arn("sagemaker", f"training-job/{MODEL}-*")
+    models = arn("sagemaker", f"model/{MODEL}-*")
     configs = arn("sagemaker", f"endpoint-config/{MODEL}-*")
     candidate = arn("sagemaker", "endpoint/${Prefix}-candidate")
     ended = arn("events", "rule/StepFunctionsGetEventsForSageMakerTrainingJobsRule")
@@ -235,8 +236,10 @@ def state_machine_role(sagemaker: iam.Role, *functions: awslambda.Function) -> i
             ["sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"],
             jobs,
         ),
+        # Step Functions tags what it creates as its own (MANAGED_BY_AWS).
+        allow(["sagemaker:AddTags", "sagemaker:ListTags"], jobs, models, configs, candidate),
         allow(["events:PutTargets", "events:PutRule", "events:DescribeRule"], ended),
-        allow(["sagemaker:CreateModel"], arn("sagemaker", f"model/{MODEL}-*")),
+        allow(["sagemaker:CreateModel"], models),
         allow(["sagemaker:CreateEndpointConfig"], configs),
         allow(["sagemaker:CreateEndpoint", "sagemaker:UpdateEndpoint"], candidate, configs),
         allow(["sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint"], candidate),

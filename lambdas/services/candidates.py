@@ -63,7 +63,10 @@ def withdraw(
 
 
 def stop(request: Withdrawal, *, flows: Flows) -> list[str]:
-    """Stop the run's flow where one still runs; return the names of what it may have created."""
+    """Stop the run's flow where one still runs; return the names of what it may have created.
+
+    One that was stopped before counts: Lambda calls again when its candidate was busy then.
+    """
     stopped: list[str] = []
     for attempt in count(1):
         flow = flows.get(f"{request.run}-{attempt}")
@@ -71,5 +74,6 @@ def stop(request: Withdrawal, *, flows: Flows) -> list[str]:
             return stopped
         if flow.status == "RUNNING":
             flows.stop(flow.name, request.reason)
+        if flow.status in {"RUNNING", "ABORTED"}:
             stopped.append(name_of(request.run, attempt))
     return stopped

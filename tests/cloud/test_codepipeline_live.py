@@ -394,7 +394,7 @@ phases:
       - export WORD="$GIVEN-built" INITIATOR="$CODEBUILD_INITIATOR"
       - export VERSION="$CODEBUILD_RESOLVED_SOURCE_VERSION"
       - mkdir out && cp made.json out/
-      - test -x run.sh && test -L link
+      - test -x run.sh && test ! -L link && test "$(cat link)" = made.json
 artifacts:
   base-directory: out
   files: ["**/*"]

@@ -72,6 +72,19 @@ def test_a_run_that_is_stopped_while_it_trains_stops_its_flow():
     assert ["discard gpt-neo-1a2b3c4d-2"] == endpoints.done
 
 
+def test_a_candidate_that_was_busy_when_its_flow_was_stopped_goes_with_the_next_call():
+    flows, endpoints = FakeFlows(), showing(OURS, "Creating")
+    flows.set(f"{RUN}-1", "RUNNING")
+    with pytest.raises(Busy):
+        withdraw(FakeRegistry(), endpoints, flows)
+    endpoints.set("candidate", "InService", OURS)
+
+    withdraw(FakeRegistry(), endpoints, flows)
+
+    assert [f"{RUN}-1"] == flows.stopped
+    assert ["delete candidate", f"discard {OURS}"] == endpoints.done
+
+
 def test_a_run_that_never_trained_leaves_nothing_to_take_back():
     endpoints = showing("other")
 

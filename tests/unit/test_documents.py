@@ -67,7 +67,7 @@ def test_every_breach_is_named_at_once():
     assert "colour is not known; title is missing; size must be at least 1" == str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"title": }'])
+@pytest.mark.parametrize("text", ["", "{", '{"title": }', '{"title": NaN}', '{"a":' * 100_000])
 def test_text_that_is_not_json_says_so(text):
     with pytest.raises(Invalid, match="not JSON"):
         load(Sheet, text)

@@ -42,6 +42,8 @@ def invoke(prompt: str, curl: bool, prefix: str, aws: bool, as_json: bool, **set
     """
     from atelier.client import completions
 
+    if curl and as_json:
+        raise click.UsageError("--curl prints a command and --json an answer: choose one")
     request = {"prompt": prompt, **_given(settings)}
     api = completions.published(clients(aws), prefix)
     if curl:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, fields
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
 
 Value = TypeVar("Value")
 
@@ -34,10 +34,16 @@ def dump(value: Any) -> str:
 def load(cls: type[Value], text: str) -> Value:
     """Read *cls* from JSON text."""
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise Invalid("not JSON that can be read: it is nested too deeply") from error
     except ValueError as error:
         raise Invalid(f"not JSON: {error}") from error
     return parse(cls, document)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number in JSON")
 
 
 def parse(cls: type[Value], document: Any) -> Value:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import stat
 import subprocess
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import IO, Any
@@ -24,7 +26,9 @@ def perform(job: Job) -> Outcome:
     (output,) = job.outputs()
     with tempfile.TemporaryFile() as file:
         _archive(job, repository, commit_id, file)
-        job.client("s3").upload_fileobj(file, output.bucket, output.key)
+        with tempfile.TemporaryFile() as sent:
+            _without_links(file, sent)
+            job.client("s3").upload_fileobj(sent, output.bucket, output.key)
     message = commit.get("message", "").strip() or commit_id
     job.note(external_id=commit_id)
     return Outcome(
@@ -60,6 +64,16 @@ def _archive(job: Job, repository: str, commit_id: str, file: IO[bytes]) -> None
     if done.returncode:
         raise ActionFailed(f"git archive: {done.stderr.decode(errors='replace').strip()}")
     file.seek(0)
+
+
+def _without_links(file: IO[bytes], to: IO[bytes]) -> None:
+    """Write a zip again with its symbolic links as text files, which is what AWS hands on of them."""
+    with zipfile.ZipFile(file) as read, zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as written:
+        for entry in read.infolist():
+            if stat.S_ISLNK(mode := entry.external_attr >> 16):
+                entry.external_attr = (stat.S_IFREG | stat.S_IMODE(mode) | 0o644) << 16
+            written.writestr(entry, read.read(entry))
+    to.seek(0)
 
 
 def _variables(repository: str, branch: str, commit_id: str, commit: Mapping[str, Any]) -> dict[str, str]:
