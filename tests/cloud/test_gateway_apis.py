@@ -170,3 +170,23 @@ def test_an_integration_that_takes_too_long_is_given_up(cloud, deploy, unique):
     api = deploy(an_api(unique, timeout=300, source=slow), {"Id": {"Ref": "Api"}})["Id"]
 
     assert 504 == ask(cloud, api, '{"prompt": "hi"}', f"{unique}-0123456789-0123456789")[0]
+
+
+def test_a_call_has_one_id_in_the_function_the_refusal_and_the_log(cloud, deploy, unique):
+    source = (
+        "import json\n"
+        "def handler(event, context):\n"
+        "  id, trace = event['requestContext']['requestId'], event['headers']['X-Amzn-Trace-Id']\n"
+        "  return {'statusCode': 200, 'body': json.dumps({'id': id, 'trace': trace})}"
+    )
+    resources = an_api(unique, source=source)
+    resources["Stage"]["Properties"]["AccessLogSetting"]["Format"] = "$context.requestId"
+    resources["Refusal"]["Properties"]["ResponseTemplates"] = {"application/json": '"$context.requestId"'}
+    api = deploy(resources, {"Id": {"Ref": "Api"}})["Id"]
+
+    answered = json.loads(ask(cloud, api, '{"prompt": "hi"}', f"{unique}-0123456789-0123456789")[1])
+    refused = json.loads(ask(cloud, api, "{}")[1])
+
+    lines = cloud.client("logs").filter_log_events(logGroupName=f"access-{unique}")["events"]
+    assert [answered["id"], refused] == [each["message"] for each in lines]
+    assert answered["trace"].startswith("Root=1-")
