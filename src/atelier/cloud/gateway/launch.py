@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import json
@@ -241,6 +242,13 @@ def _serve(places: Home, listener: socket.socket, log_level: str) -> None:
 
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@atexit.register
+def _reap_killed() -> None:
+    """Take note of clouds that ended without our doing: nothing is left to complain of at the end."""
+    for child in _children.values():
+        child.poll()
 
 
 def _reap(pid: int) -> None:
