@@ -16,6 +16,7 @@ from atelier.cloud.gateway.hooks.private import replace, use
 V1 = "services.apigateway_v1"
 PAYLOAD = 6 * 1024 * 1024
 TIMEOUT = 29.0
+FAILED = 502
 
 logger = logging.getLogger("atelier.cloud.apis")
 
@@ -43,6 +44,7 @@ def install(region: str, account: str) -> None:
     use(V1, "_match_resource_tree", "api_id", "segments")
     use(V1, "_resolve_api_key", "value")
     use(V1, "_stages_v1", checked=False)
+    use(V1, "_gateway_responses", checked=False)
 
 
 def _guarded(
@@ -63,7 +65,12 @@ def _guarded(
             answer = await asyncio.wait_for(original(integration, api_id, stage, *more, **named), patience)
         except TimeoutError:
             return error("INTEGRATION_TIMEOUT", "Endpoint request timed out")
-        return _untold(answer)
+        if not isinstance(answer, tuple) or answer[0] != FAILED:
+            return answer
+        # the function's error text is in its log, and for nobody who calls the API
+        if "DEFAULT_5XX" in use(V1, "_gateway_responses", checked=False).get(api_id, {}):
+            return error("DEFAULT_5XX", "Internal server error")
+        return FAILED, {"Content-Type": "application/json"}, b'{"message": "Internal server error"}'
 
     return invoke
 
@@ -80,13 +87,6 @@ def _refusal(integration: Mapping[str, Any], source: str, region: str, account: 
     else:
         allowed = policies.allows_service(principal, "lambda:InvokeFunction", function, region, source)
     return None if allowed else f"no permission for lambda:InvokeFunction on {function}"
-
-
-def _untold(answer: Any) -> Any:
-    """Keep a function's error text from the API's callers: it is in the function's log."""
-    if isinstance(answer, tuple) and answer[0] == 502:
-        return 502, {"Content-Type": "application/json"}, b'{"message": "Internal server error"}'
-    return answer
 
 
 def _logged(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
