@@ -1,0 +1,123 @@
+"""The artist's demo: pictures read and drawn, checkpoints cut into parts, waiting that ends."""
+
+import io
+import struct
+import zlib
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from atelier import artist
+from atelier.cli.artist import Easel, blocks
+from atelier.cli.main import cli
+from atelier.client import checkpoints, pictures
+from atelier.client.errors import Problem
+from atelier.stacks import Event
+
+ROWS = [bytes([10, 20, 30, 40, 50, 60]), bytes([11, 22, 33, 200, 100, 0]), bytes([255, 0, 7, 9, 9, 9])]
+
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def a_png(*lines, text=b"", header=bytes([8, 2, 0, 0, 0])):
+    size = struct.pack(">II", 2, len(lines))
+    data = zlib.compress(b"".join(bytes([method]) + line for method, line in lines))
+    words = chunk(b"tEXt", b"parameters\0" + text) if text else b""
+    return (
+        pictures.SIGNATURE
+        + chunk(b"IHDR", size + header)
+        + words
+        + chunk(b"IDAT", data)
+        + chunk(b"IEND", b"")
+    )
+
+
+def filtered(method, line, above):
+    """Write a line as PNG's specification says of the method."""
+    made = []
+    for at, value in enumerate(line):
+        left, corner = (line[at - 3], above[at - 3]) if at >= 3 else (0, 0)
+        up = above[at]
+        near = left + up - corner
+        paeth = min((left, up, corner), key=lambda each: abs(near - each))
+        made.append((value - (0, left, up, (left + up) // 2, paeth)[method]) % 256)
+    return bytes(made)
+
+
+@pytest.mark.parametrize("method", range(5))
+def test_a_picture_is_read_whatever_filter_its_lines_have(method):
+    above = [bytes(6), *ROWS]
+    lines = [(method, filtered(method, line, up)) for line, up in zip(ROWS, above, strict=False)]
+
+    found = pictures.read(a_png(*lines))
+
+    assert (2, 3, tuple(ROWS)) == (found.width, found.height, found.rows)
+    assert (40, 50, 60) == found.colour(1, 0)
+
+
+def test_how_a_picture_was_made_stands_in_it():
+    assert "a cat\nSteps: 7" == pictures.infotext(a_png((0, ROWS[0]), text=b"a cat\nSteps: 7"))
+    assert "" == pictures.infotext(a_png((0, ROWS[0])))
+
+
+def test_an_infotext_of_any_letters_is_read_too():
+    international = chunk(b"iTXt", b"parameters\0\0\0\0\0" + "ein Kätzchen".encode())
+
+    assert "ein Kätzchen" == pictures.infotext(pictures.SIGNATURE + international)
+
+
+@pytest.mark.parametrize("picture", [b"", b"GIF89a", a_png((0, ROWS[0]), header=bytes([16, 2, 0, 0, 0]))])
+def test_what_is_no_such_picture_is_refused(picture):
+    with pytest.raises(Problem, match="PNG"):
+        pictures.read(picture)
+
+
+def test_a_picture_is_drawn_by_half_blocks_of_two_points_each():
+    drawn = blocks(pictures.read(a_png(*((0, each) for each in ROWS[:2]))))
+
+    assert "▀▀\n" == drawn.plain
+    assert "#0a141e on #0b1621" == str(drawn.spans[0].style)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(0, [0]), (3, [3]), (4, [4]), (9, [4, 4, 1])])
+def test_a_file_is_cut_into_as_many_parts_as_are_asked_for(size, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "PART", 4)
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * size)
+
+    assert expected == [len(each) for each in checkpoints.pieces(path)]
+
+
+def test_waiting_ends_with_words(monkeypatch):
+    monkeypatch.setattr(artist, "PATIENCE", -1.0)
+
+    with pytest.raises(Problem, match="minutes for the moon"):
+        artist.settle(lambda: False, "the moon", sleep=lambda seconds: None)
+
+
+def test_an_endpoint_that_failed_says_why():
+    with pytest.raises(Problem, match="sd-async-artist failed: no such image"):
+        artist.is_in_service({"endpoint_status": "Failed", "error": "no such image"}, "sd-async-artist")
+
+
+def test_the_image_that_is_built_is_told_of():
+    console = Console(file=io.StringIO(), width=100)
+    event = Event(stack="s", resource="Image", type="the image of endpoints", status="BUILD_IN_PROGRESS")
+
+    Easel(console, yes=True).stack(event)
+
+    assert "takes some minutes" in console.file.getvalue()
+
+
+def test_without_a_terminal_the_endpoint_rests():
+    assert Easel(Console(file=io.StringIO()), yes=False).rest("sd-async-artist")
+
+
+def test_the_artist_takes_no_data(tmp_path):
+    result = CliRunner().invoke(cli, ["demo", "artist", "--data", str(tmp_path)])
+
+    assert 2 == result.exit_code
+    assert "the artist trains nothing" in result.stderr
