@@ -116,8 +116,11 @@ class FakeFlows:
     inputs: dict[str, FlowInput] = field(default_factory=dict)
     stopped: list[str] = field(default_factory=list)
     overtaken: bool = False
+    busy: bool = False
 
     def get(self, name: str) -> Flow | None:
+        if self.busy:
+            raise Busy("Step Functions is too busy, try again")
         return self.flows.get(name)
 
     def start(self, name: str, value: FlowInput) -> None:

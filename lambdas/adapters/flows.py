@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 LONGEST_CAUSE = 32_768
+SERVICE = "Step Functions"
 
 
 class StateMachine:
@@ -29,7 +31,8 @@ class StateMachine:
     def get(self, name: str) -> Flow | None:
         """Return the execution of that name, if there is one."""
         try:
-            found = self._client.describe_execution(executionArn=self._execution(name))
+            with faults.patience(SERVICE):
+                found = self._client.describe_execution(executionArn=self._execution(name))
         except ClientError as error:
             if faults.code(error) == "ExecutionDoesNotExist":
                 return None
@@ -40,12 +43,14 @@ class StateMachine:
             status=found["status"],
             output=json.loads(found.get("output") or "{}"),
             reason=found.get("cause") or found.get("error") or "",
+            started=found["startDate"].astimezone(UTC).isoformat(timespec="seconds"),
         )
 
     def start(self, name: str, value: FlowInput) -> None:
         """Start an execution; raise Conflict when there is one of that name."""
         try:
-            self._client.start_execution(stateMachineArn=self._arn, name=name, input=dump(value))
+            with faults.patience(SERVICE):
+                self._client.start_execution(stateMachineArn=self._arn, name=name, input=dump(value))
         except ClientError as error:
             if faults.code(error) == "ExecutionAlreadyExists":
                 raise Conflict(f"the flow {name} was started before") from error
@@ -53,9 +58,10 @@ class StateMachine:
 
     def stop(self, name: str, why: str) -> None:
         """Stop an execution that still runs."""
-        self._client.stop_execution(
-            executionArn=self._execution(name), error="Withdrawn", cause=why[:LONGEST_CAUSE]
-        )
+        with faults.patience(SERVICE):
+            self._client.stop_execution(
+                executionArn=self._execution(name), error="Withdrawn", cause=why[:LONGEST_CAUSE]
+            )
 
     def _execution(self, name: str) -> str:
         return f"{self._arn.replace(':stateMachine:', ':execution:')}:{name}"

@@ -68,6 +68,7 @@ class Flow:
     status: str
     output: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
+    started: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

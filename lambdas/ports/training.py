@@ -10,7 +10,7 @@ from atelier.lambdas.domain.training import Approval, Endpoint, Flow, ModelVersi
 
 
 class Flows(Protocol):
-    """Executions of the train-and-deploy state machine."""
+    """Executions of the train-and-deploy state machine; all raise Busy for what may succeed later."""
 
     def get(self, name: str) -> Flow | None:
         """Return the execution of that name, if there is one."""

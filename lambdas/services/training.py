@@ -9,17 +9,32 @@ from itertools import count
 from atelier.contract.documents import Invalid, parse
 from atelier.contract.events import LATEST, FlowInput, FlowResult, StartTraining
 from atelier.lambdas.domain.training import Flow, Step
-from atelier.lambdas.errors import Conflict, Failed, NotFound
+from atelier.lambdas.errors import Busy, Conflict, Failed, NotFound
 from atelier.lambdas.ports.training import Flows, TrainingData
 from atelier.lambdas.services.candidates import name_of
 
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
+MISSES = 30
+"""How often in a row a look at the flow may miss; CodePipeline calls about twice a minute."""
+MISSED = "#"
+"""What stands in a token between the flow's name, empty while none is known, and the misses in a row."""
+
 
 def advance(request: StartTraining, token: str | None, *, flows: Flows, data: TrainingData) -> Step:
-    """Start or join the run's flow, or look after the one that *token* names, and say how far it is."""
-    name = token or join(request, flows=flows, data=data)
-    flow = flows.get(name)
+    """Start or join the run's flow, or look after the one that *token* names, and say how far it is.
+
+    The flow goes on while AWS is too busy to tell of it, so that is no reason to fail: the token counts it.
+    """
+    name, _, misses = (token or "").partition(MISSED)
+    try:
+        name = name or join(request, flows=flows, data=data)
+        flow = flows.get(name)
+    except Busy as error:
+        missed = int(misses or 0) + 1
+        if missed > MISSES:
+            raise
+        return Step(token=f"{name}{MISSED}{missed}", summary=f"looking again for the flow: {error}")
     if flow is None:
         raise NotFound(f"the flow {name} has vanished")
     if flow.status == "RUNNING":

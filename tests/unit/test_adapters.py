@@ -2,10 +2,11 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
 from function_fakes import NOW, RUN, flow_input, metrics, version
@@ -152,7 +153,7 @@ def stubbed():
 
 
 def execution(status, **more):
-    when = "2001-01-01T00:00:00Z"
+    when = datetime(2001, 1, 1, tzinfo=UTC)
     return {
         "executionArn": EXECUTION,
         "stateMachineArn": MACHINE,
@@ -172,7 +173,8 @@ def test_a_flow_is_found_by_its_name(stubbed):
     flows = StateMachine(sfn, MACHINE)
 
     assert {"a": "b"} == flows.get("run-1").output
-    assert "empty text" == flows.get("run-1").reason
+    failed = flows.get("run-1")
+    assert ("empty text", "2001-01-01T00:00:00+00:00") == (failed.reason, failed.started)
     assert flows.get("run-1") is None
 
 
@@ -194,6 +196,32 @@ def test_other_errors_of_step_functions_stay_what_they_are(stubbed):
         flows.start("run-1", flow_input())
     with pytest.raises(ClientError, match="AccessDenied"):
         flows.get("run-1")
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("ThrottlingException", 400), ("InternalFailure", 500), ("ServiceUnavailable", 503)]
+)
+def test_a_fault_of_step_functions_that_passes_is_told_as_such(stubbed, code, status):
+    sfn, stub = stubbed("stepfunctions")
+    for operation in ("describe_execution", "start_execution", "stop_execution"):
+        stub.add_client_error(operation, code, "slow down", http_status_code=status)
+    flows = StateMachine(sfn, MACHINE)
+
+    with pytest.raises(Busy, match="slow down"):
+        flows.get("run-1")
+    with pytest.raises(Busy, match="slow down"):
+        flows.start("run-1", flow_input())
+    with pytest.raises(Busy, match="slow down"):
+        flows.stop("run-1", "why")
+
+
+def test_step_functions_out_of_reach_may_be_reached_later():
+    class Unreachable:
+        def describe_execution(self, **request):
+            raise EndpointConnectionError(endpoint_url="https://states")
+
+    with pytest.raises(Busy, match="does not answer"):
+        StateMachine(Unreachable(), MACHINE).get("run-1")
 
 
 MISSING = 'Could not find endpoint "arn:aws:sagemaker:us-east-1:000000000000:endpoint/x".'

@@ -4,7 +4,7 @@ import pytest
 from function_fakes import RUN, FakeData, FakeFlows, flow_result, start_training
 
 from atelier.contract.documents import Invalid
-from atelier.lambdas.errors import Failed, NotFound
+from atelier.lambdas.errors import Busy, Failed, NotFound
 from atelier.lambdas.services import training
 
 
@@ -65,6 +65,39 @@ def test_a_token_follows_its_flow_without_starting_anything():
 
     assert "other-1" == advance(flows, "other-1").token
     assert {} == flows.inputs
+
+
+def test_a_flow_that_cannot_be_seen_now_is_looked_for_again():
+    flows = FakeFlows(busy=True)
+    flows.set("other-1", "RUNNING")
+
+    first = advance(flows, "other-1")
+    second = advance(flows, first.token)
+    flows.busy = False
+
+    assert ("other-1#1", "other-1#2") == (first.token, second.token)
+    assert "Step Functions is too busy" in second.summary
+    assert "other-1" == advance(flows, second.token).token
+
+
+def test_a_flow_that_cannot_be_started_now_is_started_by_a_later_call():
+    flows = FakeFlows(busy=True)
+
+    step = advance(flows)
+    flows.busy = False
+
+    assert {} == flows.inputs
+    assert f"{RUN}-1" == advance(flows, step.token).token
+    assert [f"{RUN}-1"] == list(flows.inputs)
+
+
+def test_a_flow_that_is_out_of_sight_for_too_long_fails_with_the_reason():
+    flows, token = FakeFlows(busy=True), "other-1"
+    for _ in range(training.MISSES):
+        token = advance(flows, token).token
+
+    with pytest.raises(Busy, match="Step Functions is too busy"):
+        advance(flows, token)
 
 
 def test_the_facts_become_output_variables_and_all_are_strings():
