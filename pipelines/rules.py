@@ -15,7 +15,7 @@ BRANCH = "main"
 
 
 def add(t: Template, pipeline: codepipeline.Pipeline, reject: awslambda.Function) -> None:
-    """Start the pipeline on a push; take a run back when its approval fails or the run ends early."""
+    """Start the pipeline on a push; take a run back when it fails before its approval or ends early."""
     starter = t.add_resource(
         parts.role(
             "StarterRole",
@@ -24,7 +24,7 @@ def add(t: Template, pipeline: codepipeline.Pipeline, reject: awslambda.Function
         )
     )
     t.add_resource(push_rule(pipeline, starter))
-    action = {"stage": ["Approve"], "action": ["Approve"], "state": ["FAILED"]}
+    action = {"stage": ["Train", "Approve"], "action": ["Train", "Approve"], "state": ["FAILED"]}
     ended = {"state": ["SUPERSEDED", "STOPPED", "CANCELED"]}
     for title, level, detail in (("RejectedRule", "Action", action), ("EndedRule", "Pipeline", ended)):
         rule = t.add_resource(change_rule(title, level, {"pipeline": [Ref(pipeline)], **detail}, reject))

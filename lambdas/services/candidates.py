@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import count
 
 from atelier.contract.events import MODEL, Withdrawal
-from atelier.lambdas.domain.training import ModelVersion
+from atelier.lambdas.domain.training import Flow, ModelVersion
 from atelier.lambdas.errors import Busy
 from atelier.lambdas.ports.training import Endpoints, Flows, Registry
 from atelier.lambdas.services import registry as versions
@@ -49,11 +50,17 @@ def withdraw(
 ) -> ModelVersion | None:
     """Take back a run that nobody will approve: stop its flow, reject its version, remove its candidate.
 
-    A version that was approved stays: a run that is stopped after the approval has changed what serves.
+    A version that was approved stays: a run that is stopped after the approval has changed what serves. So
+    does an attempt that began after the failure that is told of: Lambda may call late, the stage was retried.
     """
-    stopped = stop(request, flows=flows)
+    attempts = attempts_of(request.run, flows=flows)
+    later = {name: flow for name, flow in attempts.items() if request.at and flow.started > request.at}
+    past = {name: flow for name, flow in attempts.items() if name not in later}
+    stopped = stop(request, past, flows=flows)
     version = registry.of_run(request.run)
-    if version is not None and version.status in {"pending", "rejected"}:
+    if version is None or version.endpoint_config in later:
+        version = None
+    elif version.status in {"pending", "rejected"}:
         why = request.comment or request.reason
         version = versions.reject(version, why, now=now, registry=registry)
         stopped.append(version.endpoint_config)
@@ -62,18 +69,23 @@ def withdraw(
     return version
 
 
-def stop(request: Withdrawal, *, flows: Flows) -> list[str]:
-    """Stop the run's flow where one still runs; return the names of what it may have created.
+def attempts_of(run: str, *, flows: Flows) -> dict[str, Flow]:
+    """Return the run's flows, by the name of what each may have created."""
+    found: dict[str, Flow] = {}
+    for attempt in count(1):
+        flow = flows.get(f"{run}-{attempt}")
+        if flow is None:
+            break
+        found[name_of(run, attempt)] = flow
+    return found
+
+
+def stop(request: Withdrawal, attempts: Mapping[str, Flow], *, flows: Flows) -> list[str]:
+    """Stop the flow that still runs; return the names of what those that were stopped may have created.
 
     One that was stopped before counts: Lambda calls again when its candidate was busy then.
     """
-    stopped: list[str] = []
-    for attempt in count(1):
-        flow = flows.get(f"{request.run}-{attempt}")
-        if flow is None:
-            return stopped
+    for flow in attempts.values():
         if flow.status == "RUNNING":
             flows.stop(flow.name, request.reason)
-        if flow.status in {"RUNNING", "ABORTED"}:
-            stopped.append(name_of(request.run, attempt))
-    return stopped
+    return [name for name, flow in attempts.items() if flow.status in {"RUNNING", "ABORTED"}]

@@ -108,7 +108,9 @@ def test_the_flow_gets_every_parameter_it_has(pipeline):
 def test_the_rules_say_which_changes_take_a_run_back():
     found = json.loads(synth.text("training-pipeline"))["Resources"]
 
-    assert ["FAILED"] == found["RejectedRule"]["Properties"]["EventPattern"]["detail"]["state"]
+    rejected = found["RejectedRule"]["Properties"]["EventPattern"]["detail"]
+    assert (["Train", "Approve"], ["FAILED"]) == (rejected["action"], rejected["state"])
+    assert rejected["stage"] == rejected["action"]
     assert ["SUPERSEDED", "STOPPED", "CANCELED"] == found["EndedRule"]["Properties"]["EventPattern"][
         "detail"
     ]["state"]

@@ -1,5 +1,5 @@
 import pytest
-from function_fakes import NOW, RUN, FakeEndpoints, FakeFlows, FakeRegistry, version
+from function_fakes import LATER, NOW, RUN, FakeEndpoints, FakeFlows, FakeRegistry, version
 
 from atelier.contract.events import Withdrawal
 from atelier.lambdas.errors import Busy
@@ -16,7 +16,7 @@ def showing(config, status="InService"):
 
 def withdraw(store, endpoints, flows=None, **more):
     return candidates.withdraw(
-        Withdrawal(run=RUN, reason="Approve failed", **more),
+        Withdrawal(**{"run": RUN, "reason": "Approve failed", **more}),
         now=NOW,
         candidate="candidate",
         flows=flows or FakeFlows(),
@@ -83,6 +83,39 @@ def test_a_candidate_that_was_busy_when_its_flow_was_stopped_goes_with_the_next_
 
     assert [f"{RUN}-1"] == flows.stopped
     assert ["delete candidate", f"discard {OURS}"] == endpoints.done
+
+
+def test_a_failed_action_stops_the_flow_that_goes_on_without_it():
+    flows, endpoints = FakeFlows(), showing(OURS)
+    flows.set(f"{RUN}-1", "RUNNING", started=NOW)
+
+    withdraw(FakeRegistry(), endpoints, flows, reason="Train failed", at=LATER)
+
+    assert "Train failed" == flows.get(f"{RUN}-1").reason
+    assert ["delete candidate", f"discard {OURS}"] == endpoints.done
+
+
+def test_the_reason_of_a_flow_that_failed_by_itself_is_not_replaced():
+    store, endpoints, flows = FakeRegistry(version()), showing("other"), FakeFlows()
+    flows.set(f"{RUN}-1", "FAILED", reason="no answer")
+    undo(store, endpoints)
+
+    withdraw(store, endpoints, flows, reason="Train failed", comment="another", at=LATER)
+
+    assert ("rejected", "no answer") == (store.get(1).status, store.get(1).comment)
+    assert [] == flows.stopped
+
+
+def test_a_late_word_of_a_failure_leaves_the_attempt_of_a_retried_stage_alone():
+    again = "gpt-neo-1a2b3c4d-2"
+    store, endpoints, flows = FakeRegistry(version(endpoint_config=again)), showing(again), FakeFlows()
+    flows.set(f"{RUN}-1", "ABORTED", started=NOW)
+    flows.set(f"{RUN}-2", "RUNNING", started=LATER)
+
+    withdraw(store, endpoints, flows, reason="Train failed", at=NOW)
+
+    assert ([], "pending") == (flows.stopped, store.get(1).status)
+    assert [f"discard {OURS}"] == endpoints.done
 
 
 def test_a_run_that_never_trained_leaves_nothing_to_take_back():

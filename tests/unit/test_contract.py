@@ -58,8 +58,10 @@ def test_a_rejected_approval_carries_the_comment():
         "execution-result": {"external-execution-summary": "too dull"},
     }
 
-    assert events.Withdrawal(run=RUN, reason="Approve failed", comment="too dull") == events.withdrawal(
-        {"detail": detail}
+    told = events.withdrawal({"detail": detail, "time": "2001-01-01T00:00:00Z"})
+
+    assert told == events.Withdrawal(
+        run=RUN, reason="Approve failed", comment="too dull", at="2001-01-01T00:00:00+00:00"
     )
 
 

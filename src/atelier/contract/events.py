@@ -128,12 +128,12 @@ class FlowResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Withdrawal:
-    """A run that ended without approval, and why."""
+    """A run that ended without approval, and why; *at* is when an action failed, which may be retried."""
 
     run: str
     reason: str
     comment: str = ""
-    by: str = ""
+    at: str = ""
 
 
 def pipeline_job(event: Mapping[str, Any]) -> PipelineJob:
@@ -151,7 +151,7 @@ def pipeline_job(event: Mapping[str, Any]) -> PipelineJob:
 
 
 def withdrawal(event: Mapping[str, Any]) -> Withdrawal:
-    """Read EventBridge's event of an approval that failed, or of a run that was superseded or stopped."""
+    """Read EventBridge's event of an action that failed, or of a run that was superseded or stopped."""
     try:
         detail = event["detail"]
         run, state = detail["execution-id"], detail["state"]
@@ -159,8 +159,10 @@ def withdrawal(event: Mapping[str, Any]) -> Withdrawal:
         raise Invalid(f"not a CodePipeline state change: {error} is missing") from error
     result = detail.get("execution-result") or {}
     comment = str(result.get("external-execution-summary") or "")
-    why = f"{detail['action']} {state.lower()}" if "action" in detail else f"run {state.lower()}"
-    return Withdrawal(run=run, reason=why, comment=comment)
+    if "action" not in detail:
+        return Withdrawal(run=run, reason=f"run {state.lower()}", comment=comment)
+    at = str(event.get("time") or "").replace("Z", "+00:00")
+    return Withdrawal(run=run, reason=f"{detail['action']} {state.lower()}", comment=comment, at=at)
 
 
 def training(description: Mapping[str, Any]) -> Training:
