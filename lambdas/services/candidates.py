@@ -22,11 +22,12 @@ def name_of(run: str, attempt: int) -> str:
 def remove(candidate: str, config: str, *, endpoints: Endpoints) -> None:
     """Delete the candidate endpoint if it shows *config*: it may show a later run's model already."""
     found = endpoints.get(candidate)
-    if found is None or found.config != config or found.status == "Deleting":
+    if found is None or found.status == "Deleting":
         return
-    if found.status in CHANGING:
+    if found.status in CHANGING:  # while it changes it shows one configuration and moves to another
         raise Busy(f"the endpoint {candidate} is {found.status}")
-    endpoints.delete(candidate)
+    if found.config == config:
+        endpoints.delete(candidate)
 
 
 def take_back(candidate: str, config: str, *, endpoints: Endpoints) -> None:

@@ -125,9 +125,10 @@ def test_a_run_that_never_trained_leaves_nothing_to_take_back():
     assert [] == endpoints.done
 
 
+@pytest.mark.parametrize("config", [OURS, "gpt-neo-99999999-1"])
 @pytest.mark.parametrize("status", sorted(candidates.CHANGING))
-def test_a_candidate_that_changes_is_tried_again_later(status):
-    endpoints = showing(OURS, status)
+def test_a_candidate_that_changes_is_tried_again_later_whatever_it_shows(status, config):
+    endpoints = showing(config, status)
 
     with pytest.raises(Busy, match=f"candidate is {status}"):
         candidates.take_back("candidate", OURS, endpoints=endpoints)
