@@ -65,6 +65,10 @@ format: .venv/dev ## Format the code
 test: .venv/dev ## Run every test (ARGS="-k name")
 	@$(BIN)/pytest $(ARGS)
 
+.PHONY: bench
+bench: .venv/dev ## Let 200 clients use the middleware for a minute (ARGS="--clients 50 --seconds 20")
+	@$(BIN)/python tests/middleware/load.py $(ARGS)
+
 LOCK := $(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 
 .PHONY: lock
