@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from atelier.contract.documents import Invalid
@@ -32,7 +33,12 @@ def record(
     registry: Registry,
     artifacts: Artifacts,
 ) -> ModelVersion:
-    """Keep a trained model as the next version, waiting for a person."""
+    """Keep a trained model as the next version, waiting for a person, who is told of measures that are none.
+
+    The gate has refused a model that lacks one that counts; the others say nothing against it.
+    """
+    measured = {name: value for name, value in training.metrics.items() if math.isfinite(value)}
+    unusable = ", ".join(sorted(training.metrics.keys() - measured.keys()))
     return registry.record(
         ModelVersion(
             model=MODEL,
@@ -45,8 +51,10 @@ def record(
             image_digest=flow.image_digest,
             data_version=flow.data_version,
             hyperparameters=training.hyperparameters,
-            metrics={**training.metrics, "train:seconds": float(training.seconds)},
-            comparison=judgement.comparison,
+            metrics={**measured, "train:seconds": float(training.seconds)},
+            comparison=f"{judgement.comparison}; not a number: {unusable}"
+            if unusable
+            else judgement.comparison,
             artifact=training.artifact,
             artifact_sha256=artifacts.sha256(training.artifact),
             created=now,
@@ -61,7 +69,7 @@ def facts(version: ModelVersion, judgement: Judgement, endpoint: str) -> FlowRes
         perplexity_before=f"{judgement.perplexity_before:.2f}",
         perplexity=f"{judgement.perplexity:.2f}",
         bits_per_byte=f"{judgement.bits_per_byte:.4f}",
-        comparison=judgement.comparison,
+        comparison=version.comparison,
         commit=version.commit,
         data_version=version.data_version,
         image_digest=version.image_digest,

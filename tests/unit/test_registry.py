@@ -1,5 +1,17 @@
+import math
+
 import pytest
-from function_fakes import LATER, NOW, FakeArtifacts, FakeRegistry, flow_input, judgement, training, version
+from function_fakes import (
+    LATER,
+    NOW,
+    FakeArtifacts,
+    FakeRegistry,
+    flow_input,
+    judgement,
+    metrics,
+    training,
+    version,
+)
 
 from atelier.contract.documents import Invalid
 from atelier.lambdas.domain.training import FOLLOWS, Approval
@@ -38,6 +50,16 @@ def test_a_recorded_version_waits_for_a_person_with_all_that_made_it():
         kept.artifact_sha256,
     )
     assert 60.0 == kept.metrics["train:seconds"]
+
+
+def test_a_measure_that_is_no_number_is_left_out_and_told_to_who_approves():
+    measured = {**metrics(), "train:loss": math.nan, "train:tokens_per_second": math.inf}
+
+    kept = record(FakeRegistry(), metrics=measured)
+
+    told = "the first version; not a number: train:loss, train:tokens_per_second"
+    assert {*metrics(), "train:seconds"} == kept.metrics.keys()
+    assert told == kept.comparison == registry.facts(kept, judgement(), "candidate").comparison
 
 
 def test_recording_the_same_job_again_makes_no_second_version():
