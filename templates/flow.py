@@ -240,7 +240,7 @@ def _outcome() -> dict[str, State]:
         "SmokeTest": call(
             "SmokeTest", {"flow.$": "$.flow"}, "Record", keep="$.smoke", retries=[retry(["Busy"], 2, 5)]
         ),
-        "Record": call("Record", known, "Report", keep="$.facts"),
+        "Record": call("Record", known, "Report", keep="$.facts", retries=[retry(["Busy"], 2, 5)]),
         "Report": task(
             PUBLISH,
             {

@@ -8,7 +8,9 @@ same job again makes no second version. Every move is a conditional write.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -16,27 +18,33 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from atelier.lambdas.adapters import faults
+from atelier.lambdas.adapters import faults, tables
 from atelier.lambdas.domain.training import ModelVersion
-from atelier.lambdas.errors import Conflict, NotFound
+from atelier.lambdas.errors import Busy, Conflict, Invalid, NotFound
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
 
 Item = dict[str, "AttributeValueTypeDef"]
 
 UNCHANGED = "#status = :status AND attribute_not_exists(published)"
 UNCHANGED_PUBLISHED = "#status = :status AND published = :published"
+PAUSES = (0.1, 0.2, 0.4)
+"""Seconds between the tries of a transaction that another one, or too many of them, kept from happening."""
+PASSING = tables.LATER | {"TransactionConflict"}
 
 
 class DynamoRegistry:
     """The versions of one model."""
 
-    def __init__(self, client: DynamoDBClient, table: str, model: str) -> None:
+    def __init__(
+        self, client: DynamoDBClient, table: str, model: str, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self._client = client
         self._table = table
         self._model = model
+        self._sleep = sleep
 
     def record(self, draft: ModelVersion) -> ModelVersion:
         """Give *draft* the next number and keep it; a second record of the same job returns the first."""
@@ -48,30 +56,26 @@ class DynamoRegistry:
             **_run_key(draft.run),
             **_item({"recorded": version.version, "job": draft.training_job}),
         }
-        try:
-            self._client.transact_write_items(
-                TransactItems=[
-                    {
-                        "Put": {
-                            "TableName": self._table,
-                            "Item": _item(asdict(version)),
-                            "ConditionExpression": "attribute_not_exists(model)",
-                        }
-                    },
-                    {
-                        "Put": {
-                            "TableName": self._table,
-                            "Item": pointer,
-                            "ConditionExpression": "attribute_not_exists(job) OR job <> :job",
-                            "ExpressionAttributeValues": _item({":job": draft.training_job}),
-                        }
-                    },
-                ]
-            )
-        except ClientError as error:
-            if faults.code(error) == "TransactionCanceledException":
-                raise Conflict(f"the job {draft.training_job} is being recorded elsewhere") from error
-            raise
+        self._together(
+            [
+                {
+                    "Put": {
+                        "TableName": self._table,
+                        "Item": _item(asdict(version)),
+                        "ConditionExpression": "attribute_not_exists(model)",
+                    }
+                },
+                {
+                    "Put": {
+                        "TableName": self._table,
+                        "Item": pointer,
+                        "ConditionExpression": "attribute_not_exists(job) OR job <> :job",
+                        "ExpressionAttributeValues": _item({":job": draft.training_job}),
+                    }
+                },
+            ],
+            conflict=f"the job {draft.training_job} is being recorded elsewhere",
+        )
         return version
 
     def get(self, version: int) -> ModelVersion:
@@ -117,6 +121,23 @@ class DynamoRegistry:
                 ) from error
             raise
 
+    def _together(self, writes: list[TransactWriteItemTypeDef], *, conflict: str) -> None:
+        """Write all or nothing; raise Conflict where a condition fails, Busy where it may succeed later."""
+        for pause in (*PAUSES, None):
+            try:
+                self._client.transact_write_items(TransactItems=writes)
+            except ClientError as error:
+                reasons = tables.reasons(error)
+                if "ConditionalCheckFailed" in reasons:
+                    raise Conflict(conflict) from error
+                if not reasons & PASSING:
+                    raise
+                if pause is None:
+                    raise Busy("the registry is too busy, try again") from error
+                self._sleep(pause)
+            else:
+                return
+
     def _next(self) -> int:
         answer = self._client.update_item(
             TableName=self._table,
@@ -141,14 +162,18 @@ def _run_key(run: str) -> Item:
 
 def _item(values: Mapping[str, Any]) -> Item:
     serialize = TypeSerializer().serialize
-    return {name: serialize(_exact(value)) for name, value in values.items() if value is not None}
+    return {name: serialize(_exact(name, value)) for name, value in values.items() if value is not None}
 
 
-def _exact(value: Any) -> Any:
-    """Return floats as decimals, which is what DynamoDB keeps."""
+def _exact(name: str, value: Any) -> Any:
+    """Return floats as decimals, which is what DynamoDB keeps; refuse what is no number by its name."""
     if isinstance(value, Mapping):
-        return {name: _exact(each) for name, each in value.items()}
-    return Decimal(repr(value)) if isinstance(value, float) else value
+        return {inner: _exact(inner, each) for inner, each in value.items()}
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        raise Invalid(f"{name} is {value}: the registry keeps finite numbers only")
+    return Decimal(repr(value))
 
 
 def _plain(item: Mapping[str, Any]) -> dict[str, Any]:

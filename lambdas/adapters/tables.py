@@ -61,14 +61,15 @@ def guarded(conflict: str) -> Iterator[None]:
     except HTTPClientError as error:
         raise Busy("the table does not answer, try again") from error
     except ClientError as error:
-        reasons = {faults.code(error)} | _cancelled(error)
-        if reasons & LATER:
+        why = reasons(error)
+        if why & LATER:
             raise Busy("the table is too busy, try again") from error
-        if reasons & LOST:
+        if why & LOST:
             raise Conflict(conflict) from error
         raise
 
 
-def _cancelled(error: ClientError) -> set[str]:
-    """Return why the parts of a transaction did not happen."""
-    return {each.get("Code", "") for each in error.response.get("CancellationReasons", [])}
+def reasons(error: ClientError) -> set[str]:
+    """Return the error's code, and why the parts of a transaction did not happen."""
+    cancelled = error.response.get("CancellationReasons", [])
+    return {faults.code(error)} | {each.get("Code", "") for each in cancelled}

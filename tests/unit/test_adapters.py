@@ -21,6 +21,7 @@ from atelier.lambdas.adapters.stacks import CloudFormationStacks
 from atelier.lambdas.adapters.storage import DataBucket, S3Artifacts
 from atelier.lambdas.domain.training import Approval, Step
 from atelier.lambdas.errors import Busy, Conflict, Failed, NotFound
+from atelier.lambdas.errors import Invalid as Senseless
 
 KEYS = {
     "region_name": "us-east-1",
@@ -99,6 +100,52 @@ def test_of_two_publishers_one_wins(table):
 def test_a_version_that_is_not_there_is_not_found(table):
     with pytest.raises(NotFound, match="no version 7 of gpt-neo"):
         table.get(7)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_metric_that_is_no_number_is_refused_by_its_name(table, value):
+    with pytest.raises(Senseless, match=f"train:loss is {value}"):
+        table.record(version(0, metrics={"train:loss": value}))
+
+
+@pytest.fixture
+def recording(stubbed):
+    """Record a version in a table that cancels the transaction for the given reasons, one try each."""
+    dynamodb, stub = stubbed("dynamodb")
+    pauses = []
+
+    def record(*reasons):
+        stub.add_response("get_item", {})
+        stub.add_response("update_item", {"Attributes": {"latest": {"N": "1"}}})
+        for each in reasons:
+            told = {"CancellationReasons": [{"Code": "None"}, {"Code": each}]}
+            stub.add_client_error("transact_write_items", "TransactionCanceledException", modeled_fields=told)
+        stub.add_response("transact_write_items", {})
+        kept = DynamoRegistry(dynamodb, "models", "gpt-neo", sleep=pauses.append).record(version(0))
+        return kept.version, pauses
+
+    return record
+
+
+def test_a_job_that_was_recorded_meanwhile_is_a_conflict(recording):
+    with pytest.raises(Conflict, match="recorded elsewhere"):
+        recording("ConditionalCheckFailed")
+
+
+def test_a_record_that_met_another_is_tried_again(recording):
+    number, pauses = recording("TransactionConflict", "ThrottlingError")
+
+    assert (1, 2) == (number, len(pauses))
+
+
+def test_a_record_that_goes_on_meeting_others_may_succeed_later(recording):
+    with pytest.raises(Busy, match="the registry is too busy"):
+        recording(*["TransactionConflict"] * 4)
+
+
+def test_a_record_that_dynamodb_refuses_is_not_tried_again(recording):
+    with pytest.raises(ClientError, match="TransactionCanceled"):
+        recording("ValidationError")
 
 
 @pytest.fixture
