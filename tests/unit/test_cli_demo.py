@@ -4,12 +4,15 @@ import io
 import json
 from types import SimpleNamespace
 
+import git
 import pytest
+from click.testing import CliRunner
 from client_fakes import FakeCodePipeline, action_detail
 from rich.console import Console
 
 from atelier import demo
 from atelier.cli.demo import budget, comparison
+from atelier.cli.main import cli
 from atelier.cli.screen import Lines, Screen, progress
 from atelier.client.completions import Api
 from atelier.client.errors import Problem
@@ -151,6 +154,24 @@ def test_times_stand_beside_what_they_may_take():
     assert "1.2 s  at most 3.0 s" in " ".join(said(terminal).replace("   ", " ").split(" ")).replace(
         "  ", "  "
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "holds no text to train on"), (b"\x89PNG\r\n", "book.txt is not UTF-8 text")]
+)
+def test_a_demo_with_data_that_training_would_refuse_starts_nothing(tmp_path, monkeypatch, content, words):
+    with git.Repo.init(tmp_path / "work", initial_branch="main") as made:
+        author = git.Actor("Tester", "tester@example.invalid")
+        made.index.commit("Begin", author=author, committer=author)
+    (tmp_path / "book.txt").write_bytes(content)
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "home"))
+
+    result = CliRunner().invoke(cli, ["demo", "--yes", "--data", str(tmp_path / "book.txt")])
+
+    assert 1 == result.exit_code
+    assert words in " ".join(result.stderr.split())
+    assert not (tmp_path / "home").exists()
 
 
 def test_what_is_not_committed_is_told():

@@ -6,7 +6,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from atelier.client.datasets import reference_text, upload, upload_reference
+from atelier.client.datasets import check, reference_text, upload, upload_reference
 from atelier.client.errors import Problem
 
 
@@ -86,6 +86,38 @@ def test_nothing_to_train_on_is_a_problem(clients, tmp_path):
         upload(clients, "data", tmp_path)
     with pytest.raises(Problem, match="there is no file or folder"):
         upload(clients, "data", tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "holds no text to train on"),
+        (b"caf\xe9", "picture.txt is not UTF-8 text"),
+        (b"a\0b", "picture.txt is not UTF-8 text"),
+    ],
+)
+def test_what_training_would_refuse_is_told_by_the_name_of_its_file(tmp_path, content, words):
+    (tmp_path / "picture.txt").write_bytes(content)
+
+    with pytest.raises(Problem, match=words):
+        check(tmp_path)
+
+
+def test_a_file_that_cannot_be_read_is_told_by_its_name(tmp_path):
+    class Locked(type(tmp_path)):
+        def open(self, *args, **more):
+            raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "book.txt").write_text("Call me Ishmael.")
+
+    with pytest.raises(Problem, match=r"book\.txt cannot be read: Permission denied"):
+        check(Locked(tmp_path / "book.txt"))
+
+
+def test_text_passes_the_check(tmp_path):
+    (tmp_path / "book.txt").write_text("Nennt mich Ismaël.", encoding="utf-8")
+
+    check(tmp_path)
 
 
 def test_the_reference_text_is_real_english_and_always_the_same(clients):

@@ -126,11 +126,13 @@ def _view(console: Console, *, yes: bool) -> Lines:
 def _run(view: Lines, data: Path | None, prefix: str, parameters: Mapping[str, str]) -> Result:
     from atelier import demo as story
     from atelier import deploy
-    from atelier.client import repositories
+    from atelier.client import datasets, repositories
 
     clock = story.Clock()
     plan = story.Plan(folder=Path.cwd(), data=data, prefix=prefix)
     repositories.head(plan.folder)  # what cannot be pushed is told before anything is started
+    if data is not None:
+        datasets.check(data)  # and so is what cannot be trained on
     return story.go(_prepare(view, clock, prefix, parameters, deploy.ORDER), plan, view, clock)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from pydoc_data import topics
 from typing import TYPE_CHECKING
@@ -35,6 +36,20 @@ class Dataset:
 def reference_text() -> str:
     """Return real English that every Python brings: the reference text behind `help()`, half a megabyte."""
     return "\n\n".join(text.strip() for _, text in sorted(topics.topics.items())) + "\n"
+
+
+def check(path: Path) -> None:
+    """Raise Problem for a file or folder that training would refuse: it must hold text, and nothing else."""
+    for name, file in _files(path).items():
+        try:
+            with file.open(encoding="utf-8") as text:
+                is_text = not any("\0" in part for part in iter(partial(text.read, BLOCK), ""))
+        except UnicodeDecodeError:
+            is_text = False
+        except OSError as error:
+            raise Problem(f"{file} cannot be read: {error.strerror}") from error
+        if not is_text:
+            raise Problem(f"{name} is not UTF-8 text: training would refuse it")
 
 
 def upload_reference(clients: Clients, bucket: str) -> Dataset:
