@@ -113,7 +113,7 @@ def reject(t: Template) -> awslambda.Function:
             allow(["states:DescribeExecution", "states:StopExecution"], arn("states", EXECUTIONS)),
             *training_flow.may_discard(),
         ],
-        why="Takes back a run that was rejected, superseded or stopped",
+        why="Takes back a run that failed, was rejected, superseded or stopped",
     )
 
 
