@@ -116,7 +116,7 @@ def publish(event: dict[str, Any], context: Any) -> None:
 
 @logger.inject_lambda_context
 def reject(event: dict[str, Any], context: Any) -> None:
-    """Take back a run that failed up to its approval or ended before it; EventBridge calls, Lambda retries."""
+    """Take back a run that failed by its approval or ended before it; EventBridge calls, Lambda retries."""
     ports = bootstrap.reject()
     request = withdrawal(event)
     version = candidates.withdraw(
