@@ -291,14 +291,17 @@ def test_a_real_transfer_ends_when_its_job_is_stopped(world):
         download(world.s3, uri, world.home / "big", check=check)
 
 
-def test_checkpoints_go_to_s3_while_the_job_runs_and_come_back(world):
-    script = """
+def test_checkpoints_go_to_s3_while_the_job_runs_and_come_back(world, tmp_path):
+    seen = tmp_path / "seen"
+    script = f"""
     import os, pathlib, time
+    seen = pathlib.Path({str(seen)!r})
     base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"]) / "checkpoints"
     found = sorted(path.name for path in base.iterdir())
     print("found", found)
-    (base / f"step-{len(found)}").write_text(str(found))
-    time.sleep(1 if not found else 0)
+    (base / ("step-" + str(len(found)))).write_text(str(found))
+    while not seen.exists():
+        time.sleep(0.05)
     """
     image = world.image("checkpoints", script)
     checkpoints = {"S3Uri": f"s3://{world.bucket}/checkpoints"}
@@ -307,6 +310,7 @@ def test_checkpoints_go_to_s3_while_the_job_runs_and_come_back(world):
     world.until(lambda: world.keys("checkpoints/"), lambda keys: keys == {"checkpoints/step-0"})
 
     assert "InProgress" == describe(world, "save")["TrainingJobStatus"]
+    seen.touch()
     assert "Completed" == world.ended("save")["TrainingJobStatus"]
     assert "Completed" == world.train("resume", image, CheckpointConfig=checkpoints)["TrainingJobStatus"]
     assert b"['step-0']" == world.get(f"s3://{world.bucket}/checkpoints/step-1")

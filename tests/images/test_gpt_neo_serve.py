@@ -6,8 +6,9 @@ import json
 import re
 import signal
 import socket
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -154,20 +155,29 @@ def test_a_full_queue_refuses_at_once_and_what_was_accepted_is_finished_before_t
     small = {"GPT_NEO_MAX_BATCH": "1", "GPT_NEO_MAX_QUEUE": "8"}
     with served(image, trained.base, tmp_path / "log", **small) as endpoint, ThreadPoolExecutor(3) as clients:
         wait_for(lambda: endpoint.ping() == 200)
-        long = {"prompt": ["x"] * 8, "max_new_tokens": 40, "temperature": 0}
-        asked = [clients.submit(endpoint.ask, **long) for _ in range(3)]
-        refused = next(each.result() for each in as_completed(asked))
+        full = threading.Event()
+        asking = [clients.submit(ask_until, full, endpoint) for _ in range(3)]
+        assert full.wait(120)
         endpoint.process.send_signal(signal.SIGTERM)
 
         assert 0 == endpoint.process.wait(30)
-        assert {200, 503} == {each.result().status_code for each in asked}
-        assert (503, "1", True) == (
-            refused.status_code,
-            refused.headers["Retry-After"],
-            "too many requests" in refused.json()["message"],
-        )
+        answers = [answer for each in asking for answer in each.result()]
+        assert {200, 503} == {each.status_code for each in answers}
+        refused = next(each for each in answers if each.status_code == 503)
+        assert "1" == refused.headers["Retry-After"]
+        assert "too many requests" in refused.json()["message"]
         with pytest.raises(httpx.ConnectError):
             endpoint.ask(prompt="x")
+
+
+def ask_until(full: threading.Event, endpoint: Served) -> list[httpx.Response]:
+    """Keep the queue full with others that do the same, until one of them is refused."""
+    answers = []
+    while not full.is_set():
+        answers.append(endpoint.ask(prompt=["x"] * 8, max_new_tokens=40, temperature=0))
+        if answers[-1].status_code == 503:
+            full.set()
+    return answers
 
 
 def test_a_client_that_hangs_up_is_not_answered(endpoint):
