@@ -163,9 +163,9 @@ def test_a_full_queue_refuses_at_once_and_what_was_accepted_is_finished_before_t
         assert 0 == endpoint.process.wait(30)
         answers = [answer for each in asking for answer in each.result()]
         assert {200, 503} == {each.status_code for each in answers}
-        refused = next(each for each in answers if each.status_code == 503)
-        assert "1" == refused.headers["Retry-After"]
-        assert "too many requests" in refused.json()["message"]
+        refused = [each for each in answers if each.status_code == 503]
+        assert {"1"} == {each.headers["Retry-After"] for each in refused}
+        assert any("too many requests" in each.json()["message"] for each in refused)
         with pytest.raises(httpx.ConnectError):
             endpoint.ask(prompt="x")
 
