@@ -174,7 +174,10 @@ def ask_until(full: threading.Event, endpoint: Served) -> list[httpx.Response]:
     """Keep the queue full with others that do the same, until one of them is refused."""
     answers = []
     while not full.is_set():
-        answers.append(endpoint.ask(prompt=["x"] * 8, max_new_tokens=40, temperature=0))
+        try:
+            answers.append(endpoint.ask(prompt=["x"] * 8, max_new_tokens=40, temperature=0))
+        except httpx.ConnectError:  # another one was refused meanwhile, and the end came before this one
+            break
         if answers[-1].status_code == 503:
             full.set()
     return answers
