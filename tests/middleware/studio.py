@@ -187,6 +187,16 @@ def endpoint(studio: Studio, name: str, kind: str = "Async", **changes: Any) -> 
     return until(lambda: _in_service(studio, id))
 
 
+def painter(studio: Studio, name: str) -> str:
+    """Return the name of the one Async endpoint that the role may have: made by another module, or now."""
+    ready = (
+        each["endpoint_name"]
+        for each in studio.data("ListEndpoints", query={"limit": "100"})["endpoints"]
+        if (each["endpoint_type"], each["endpoint_status"]) == ("Async", "InService")
+    )
+    return next(ready, None) or str(endpoint(studio, name)["endpoint_name"])
+
+
 def _in_service(studio: Studio, id: str) -> dict[str, Any] | None:
     found = studio.data("ListEndpoints", query={"endpointDeploymentJobId": id})["endpoints"][0]
     assert "Failed" != found["endpoint_status"], found

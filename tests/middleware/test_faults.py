@@ -47,14 +47,14 @@ PRIVATE = [
 @pytest.fixture(scope="module")
 def painting(studio):
     """An endpoint and a checkpoint for jobs; what a job takes comes as its parameters."""
-    shop.endpoint(studio, "faults")
+    name = shop.painter(studio, "faults")
     shop.upload(studio, "faults.safetensors")
 
     def ask(**params):
         asked = {
             "task_type": "txt2img",
             "inference_type": "Async",
-            "sagemaker_endpoint_name": "sd-async-faults",
+            "sagemaker_endpoint_name": name,
             "models": {"Stable-diffusion": ["faults.safetensors"]},
             "payload_string": json.dumps(params),
         }
