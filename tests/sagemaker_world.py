@@ -11,7 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -217,7 +217,8 @@ class World:
 
     def get(self, uri: str) -> bytes:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
-        return self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        with closing(self.s3.get_object(Bucket=bucket, Key=key)["Body"]) as body:
+            return bytes(body.read())
 
     def keys(self, prefix: str = "") -> set[str]:
         listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix)

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import zipfile
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,8 @@ def _fetch_zip(
     client = cloud.client("s3", credentials)
     try:
         answer = client.get_object(Bucket=bucket, Key=key, **chosen)
-        with archive.open("wb") as file:
-            shutil.copyfileobj(answer["Body"], file)
+        with closing(answer["Body"]) as body, archive.open("wb") as file:
+            shutil.copyfileobj(body, file)
         unzip(archive, place)
     except (ClientError, BotoCoreError) as error:
         raise Failure(f"{error} for s3://{bucket}/{key}") from error
