@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
 from atelier.contract.keys import ASYNC_FAILURES, ASYNC_OUTPUT, VARIANT
+from atelier.contract.values import Value
 from atelier.lambdas.adapters import faults
 from atelier.lambdas.adapters.sagemaker import SageMakerEndpoints
 from atelier.lambdas.domain.endpoints import Endpoint, Sight
@@ -35,8 +35,7 @@ STARTUP_SECONDS = 600
 """A container may load its libraries for so long before it answers."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parts:
+class Parts(Value):
     """What every endpoint is made of."""
 
     image: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 from botocore.config import Config
@@ -13,6 +12,7 @@ from atelier.contract.settings import (
     DeploymentTokenSettings,
     from_environment,
 )
+from atelier.contract.values import Value
 from atelier.lambdas.adapters.accounts import DynamoAccounts
 from atelier.lambdas.adapters.rates import DynamoRates
 from atelier.lambdas.adapters.secrets import ManagedSecret
@@ -23,8 +23,7 @@ SWIFT = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "
 """For a caller who waits: a table answers in milliseconds, or another try does."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Access:
+class Access(Value):
     """What tells who asks, and whether too often; users, roles and tokens need no more."""
 
     accounts: Accounts
@@ -51,8 +50,7 @@ def authorizer() -> Accounts:
     return DynamoAccounts(client("dynamodb", config=SWIFT), settings.accounts_table)
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeploymentToken:
+class DeploymentToken(Value):
     """What keeps the deployment's token in step with its secret."""
 
     accounts: Accounts

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 from botocore.config import Config
 
 from atelier.contract.settings import CheckpointsSettings, from_environment
+from atelier.contract.values import Value
 from atelier.lambdas.adapters.calls import AsynchronousJobs
 from atelier.lambdas.adapters.checkpoints import DynamoCheckpoints
 from atelier.lambdas.adapters.objects import S3Objects
@@ -29,8 +29,7 @@ SOON = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "t
 YES_OR_NO = {"true": True, "false": False}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Keeping:
+class Keeping(Value):
     """What keeps checkpoints and their files."""
 
     checkpoints: Checkpoints
@@ -40,8 +39,7 @@ class Keeping:
     pickled: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answering:
+class Answering(Value):
     """What answers the operations on checkpoints."""
 
     keeping: Keeping

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 from botocore.config import Config
 
 from atelier.contract.settings import DigestsSettings, from_environment
+from atelier.contract.values import Value
 from atelier.lambdas.adapters.checkpoints import DynamoCheckpoints
 from atelier.lambdas.adapters.uploads import S3Contents
 from atelier.lambdas.bootstrap import client
@@ -18,8 +18,7 @@ LONG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "
 """For jobs that nobody waits for."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Digesting:
+class Digesting(Value):
     """What computes digests."""
 
     checkpoints: Checkpoints

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 from botocore.config import Config
 
 from atelier.contract.settings import DownloadsSettings, from_environment
+from atelier.contract.values import Value
 from atelier.lambdas.adapters.web import Https
 from atelier.lambdas.bootstrap.checkpoints import Keeping, keeping
 from atelier.lambdas.ports.checkpoints import Web
@@ -16,8 +16,7 @@ LONG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "
 """For jobs that nobody waits for."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fetching:
+class Fetching(Value):
     """What fetches checkpoints."""
 
     keeping: Keeping

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from botocore.config import Config
 
 from atelier.contract.settings import EndpointsSettings, EndpointWatchSettings, from_environment
+from atelier.contract.values import Value
 from atelier.lambdas.adapters.endpoints import DynamoEndpoints
 from atelier.lambdas.adapters.fleet import Parts, SageMakerFleet, SageMakerLauncher
 from atelier.lambdas.adapters.scaling import ApplicationScaling
@@ -23,8 +23,7 @@ ONCE = Config(connect_timeout=3, read_timeout=15, retries={"mode": "standard", "
 """For what must not happen twice."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Watch:
+class Watch(Value):
     """What follows endpoints."""
 
     endpoints: Endpoints
@@ -32,8 +31,7 @@ class Watch:
     scaling: Scaling
 
 
-@dataclass(frozen=True, kw_only=True)
-class Making:
+class Making(Value):
     """What answers the operations on endpoints."""
 
     watch: Watch

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 from atelier.contract.settings import InferencesSettings, from_environment
+from atelier.contract.values import Value
 from atelier.lambdas.adapters.checkpoints import DynamoCheckpoints
 from atelier.lambdas.adapters.endpoints import DynamoEndpoints
 from atelier.lambdas.bootstrap import client
@@ -15,8 +15,7 @@ from atelier.lambdas.ports.endpoints import Endpoints
 from atelier.lambdas.ports.inferences import Checkpoints, Invocations
 
 
-@dataclass(frozen=True, kw_only=True)
-class Running:
+class Running(Value):
     """What answers the operations on inferences."""
 
     taking: Taking

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 from atelier.contract.settings import ReconcilerSettings, from_environment
+from atelier.contract.values import Value
 from atelier.lambdas.bootstrap.endpoints import Watch, watching
 from atelier.lambdas.bootstrap.results import Taking, invocations, take_with
 from atelier.lambdas.ports.inferences import Invocations
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reconciling:
+class Reconciling(Value):
     """What looks after endpoints and jobs."""
 
     taking: Taking

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 from botocore.config import Config
 
 from atelier.contract.settings import ResultsSettings, from_environment
+from atelier.contract.values import Value
 from atelier.lambdas.adapters.inferences import DynamoInferences
 from atelier.lambdas.adapters.invocations import SageMakerInvocations
 from atelier.lambdas.adapters.objects import S3Objects
@@ -27,8 +27,7 @@ SIGNED = Config(
 """For links, too: they are signed as every region wants them."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Taking:
+class Taking(Value):
     """What takes results."""
 
     jobs: Inferences

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 
 from atelier.contract.events import MODEL
@@ -16,6 +15,7 @@ from atelier.contract.settings import (
     StartFlowSettings,
     from_environment,
 )
+from atelier.contract.values import Value
 from atelier.lambdas.adapters.codepipeline import JobReports, PipelineApprovals
 from atelier.lambdas.adapters.flows import StateMachine
 from atelier.lambdas.adapters.registry import DynamoRegistry
@@ -36,8 +36,7 @@ from atelier.lambdas.ports.training import (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class StartFlow:
+class StartFlow(Value):
     """What `start_flow` works with."""
 
     flows: Flows
@@ -54,8 +53,7 @@ def start_flow() -> StartFlow:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Register:
+class Register(Value):
     """What `register` works with."""
 
     pipeline: str
@@ -74,8 +72,7 @@ def register() -> Register:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Publish:
+class Publish(Value):
     """What `publish` works with."""
 
     stable: str
@@ -112,8 +109,7 @@ def publish() -> Publish:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reject:
+class Reject(Value):
     """What `reject` works with."""
 
     candidate: str
@@ -134,8 +130,7 @@ def reject() -> Reject:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Flow:
+class Flow(Value):
     """What the flow's functions work with; each client is made by the function that first needs it."""
 
     candidate: str
@@ -161,8 +156,7 @@ def flow() -> Flow:
     return Flow(candidate=settings.candidate_endpoint, registry=_registry(settings.model_table))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Serving:
+class Serving(Value):
     """What the serving API works with."""
 
     endpoint: str

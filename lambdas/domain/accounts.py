@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from atelier.contract.api.roles import RESOURCES
+from atelier.contract.values import Value
 
 EVERYTHING = frozenset(f"{resource}:all" for resource in RESOURCES)
 """All that can be held; each includes the other permissions of its resource."""
@@ -28,8 +28,7 @@ def lacking(held: Collection[str], wanted: Iterable[str]) -> list[str]:
     return sorted(each for each in wanted if not allows(held, each))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Role:
+class Role(Value):
     """A named set of permissions; one that is *leaving* gives nobody anything any more.
 
     Every write makes another *version*, so that a write can name what it replaces.
@@ -42,8 +41,7 @@ class Role:
     version: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class User:
+class User(Value):
     """Somebody who acts; one who is *leaving* cannot any more."""
 
     name: str
@@ -53,8 +51,7 @@ class User:
     version: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Token:
+class Token(Value):
     """What is known of a token: the digest of its secret, never the secret.
 
     A token without a *user* is the deployment's own. *created* and *expires* are seconds since the epoch.
@@ -72,8 +69,7 @@ class Token:
         return self.expires is not None and self.expires <= now
 
 
-@dataclass(frozen=True, kw_only=True)
-class Principal:
+class Principal(Value):
     """Whose token a request carries; the authorizer says so and API Gateway hands it on."""
 
     kind: Kind
@@ -100,8 +96,7 @@ class Principal:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Caller:
+class Caller(Value):
     """The acting user with all that their roles allow; *deployment* when the deployment's token acts."""
 
     user: User

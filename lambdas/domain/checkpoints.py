@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from atelier.contract import keys
 from atelier.contract.api.checkpoints import CheckpointType
+from atelier.contract.values import Value
 from atelier.lambdas.domain.accounts import Caller
 from atelier.lambdas.errors import Conflict, Invalid
 
@@ -28,8 +29,7 @@ DOWNLOAD_PATIENCE = timedelta(hours=1)
 EVERYBODYS = "checkpoint:all"
 
 
-@dataclass(frozen=True, kw_only=True)
-class File:
+class File(Value):
     """A file of a checkpoint: its *key* stays when its name changes; *upload* is how it gets there."""
 
     name: str
@@ -38,8 +38,7 @@ class File:
     sha256: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
+class Source(Value):
     """A file to fetch; its name is empty until the other side has said it.
 
     The number of attempts tells an attempt whether another one has begun since.
@@ -51,8 +50,7 @@ class Source:
     done: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Checkpoint:
+class Checkpoint(Value):
     """One model of a user; it is theirs, and their roles' at the time it was made.
 
     While it is Initial its files are on their way, Active it can be used. It is Disabled when a file was not

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from atelier.contract.api.endpoints import EndpointType, ServiceType
+from atelier.contract.values import Value
 from atelier.lambdas.errors import Invalid
 
 LONGEST_NAME = 63
@@ -25,8 +26,7 @@ OWN_TASKS = frozenset({"txt2img", "img2img"})
 """What our own image does; a custom one may do more."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sight:
+class Sight(Value):
     """An endpoint as SageMaker sees it."""
 
     status: str
@@ -34,8 +34,7 @@ class Sight:
     reason: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Endpoint:
+class Endpoint(Value):
     """An endpoint and those who may use it; *least* and *most* bound the number of its instances."""
 
     id: str

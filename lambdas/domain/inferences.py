@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from atelier.contract import keys
 from atelier.contract.api.endpoints import EndpointType
+from atelier.contract.values import Value
 from atelier.lambdas.errors import Conflict
 
 Status = Literal["created", "inprogress", "succeeded", "failed", "cancelled"]
@@ -23,8 +24,7 @@ FOLLOWS: Mapping[Status, frozenset[Status]] = {
 """A job goes back to created when its endpoint did not take it: it can be started again."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Model:
+class Model(Value):
     """A checkpoint that a job needs: where its one file lies, and its digest when that is known."""
 
     id: str
@@ -34,8 +34,7 @@ class Model:
     sha256: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Runner:
+class Runner(Value):
     """The endpoint on which a job runs, as it was when the job was made."""
 
     id: str
@@ -43,16 +42,14 @@ class Runner:
     instance_type: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sent:
+class Sent(Value):
     """Where SageMaker will put the answer to an asynchronous request, or the reason why there is none."""
 
     output: str
     failure: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
+class Result(Value):
     """What SageMaker tells of an asynchronous request; *output* is where the answer lies, if there is one."""
 
     id: str
@@ -61,8 +58,7 @@ class Result:
     reason: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Inference:
+class Inference(Value):
     """One piece of generation work of a user."""
 
     id: str

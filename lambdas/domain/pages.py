@@ -6,9 +6,10 @@ import base64
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any, Generic, TypeVar
 
+from atelier.contract.values import Value
 from atelier.lambdas.errors import Invalid
 
 Item = TypeVar("Item")
@@ -17,8 +18,7 @@ LONGEST = 256
 TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?\+00:00")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cursor:
+class Cursor(Value):
     """The last item of a page: which list, when it was made and its id.
 
     A list's partition is never taken from it, so that a key made by hand shows nobody another list.
@@ -33,8 +33,7 @@ class Cursor:
         return base64.urlsafe_b64encode(json.dumps(asdict(self), separators=(",", ":")).encode()).decode()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Page(Generic[Item]):
+class Page(Value, Generic[Item]):
     """Some items of a list; *last* is where the next page goes on, None at the end."""
 
     items: tuple[Item, ...]

@@ -7,10 +7,10 @@ the addresses that were checked: a name may stand for another the next moment.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Network, ip_address
 from urllib.parse import unquote, urlsplit
 
+from atelier.contract.values import Value
 from atelier.lambdas.errors import Invalid
 
 PORT = 443
@@ -27,8 +27,7 @@ TUNNELS = (IPv6Network("2001::/32"), IPv6Network("2002::/16"))
 PRIVATE_DOMAINS = (".internal", ".local", ".localhost", ".home.arpa")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
+class Place(Value):
     """A host, and what to ask it for."""
 
     host: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
 
+from atelier.contract.values import Value
 from atelier.lambdas.errors import Conflict
 
 Status = Literal["pending", "approved", "rejected", "retired"]
@@ -18,8 +19,7 @@ FOLLOWS: Mapping[Status, frozenset[Status]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelVersion:
+class ModelVersion(Value):
     """One trained model: where it came from, how good it is, and what was decided about it.
 
     *endpoint_config* names the endpoint configuration and the SageMaker model that serve it. A version serves
@@ -59,8 +59,7 @@ class ModelVersion:
         return replace(self, status=status, **changes)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Flow:
+class Flow(Value):
     """One execution of the train-and-deploy state machine."""
 
     name: str
@@ -71,8 +70,7 @@ class Flow:
     started: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Endpoint:
+class Endpoint(Value):
     """A SageMaker endpoint as it is now."""
 
     name: str
@@ -81,8 +79,7 @@ class Endpoint:
     reason: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stack:
+class Stack(Value):
     """A CloudFormation stack as it is now; *reason* is the first cause of a failure."""
 
     name: str
@@ -91,16 +88,14 @@ class Stack:
     reason: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Approval:
+class Approval(Value):
     """Who approved a run, and what they said."""
 
     approver: str | None = None
     comment: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Step:
+class Step(Value):
     """How far a pipeline action is: done when there is no *token* to go on with."""
 
     summary: str

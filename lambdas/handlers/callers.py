@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
+from atelier.contract.values import Value
 from atelier.lambdas.bootstrap import accounts as wiring
 from atelier.lambdas.domain.accounts import Caller, Principal
 from atelier.lambdas.ports.accounts import Accounts
@@ -14,8 +14,7 @@ from atelier.lambdas.services.middleware import access
 from atelier.lambdas.services.middleware.throttling import Allowance
 
 
-@dataclass(frozen=True, kw_only=True)
-class Callers:
+class Callers(Value):
     """Who stands behind a token; nobody asks more often than a user may."""
 
     accounts: Accounts

@@ -20,6 +20,7 @@ from atelier.contract import documents
 from atelier.contract.operations import OPERATIONS, VERSION, Operation
 from atelier.contract.refusals import CORS
 from atelier.contract.schema import dump
+from atelier.contract.values import Value
 from atelier.lambdas.domain.accounts import Caller, Principal, User
 from atelier.lambdas.errors import (
     Busy,
@@ -69,8 +70,7 @@ class Callers(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
+class Call(Value):
     """A request that may be answered: *body* is the operation's dataclass, *query* holds its defaults too."""
 
     operation: Operation

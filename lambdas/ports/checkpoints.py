@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Protocol
 
+from atelier.contract.values import Value
 from atelier.lambdas.domain.checkpoints import Checkpoint, File
 
 
@@ -93,8 +93,7 @@ class Jobs(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Download:
+class Download(Value):
     """A file as it comes: what the other side calls it, how many bytes it has if that is said, and those."""
 
     name: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from atelier.contract.events import BITS_PER_BYTE, PERPLEXITY, PERPLEXITY_BEFORE, Judgement, Training
+from atelier.contract.values import Value
 from atelier.lambdas.domain.training import ModelVersion
 from atelier.lambdas.errors import Failed, GateRefused
 from atelier.lambdas.ports.training import Endpoints, Prompts, Registry
@@ -16,8 +16,7 @@ PROMPT = "The"
 COMPLETED = "Completed"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
+class Limits(Value):
     """What a model must reach: bits per byte at most, and at most this share worse than what serves."""
 
     bits_per_byte: float

@@ -8,9 +8,9 @@ and only when both are as they should be is the candidate removed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from atelier.contract.events import PublishModel
+from atelier.contract.values import Value
 from atelier.lambdas.domain.training import Endpoint, ModelVersion, Stack, Step
 from atelier.lambdas.errors import Busy, Conflict, Failed
 from atelier.lambdas.ports.training import Endpoints, Registry, Stacks
@@ -28,8 +28,7 @@ COMPLETE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
 STILLBORN = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Targets:
+class Targets(Value):
     """What publishing moves: two endpoints, and a stack with the parameters that every version shares."""
 
     stable: str

@@ -12,10 +12,11 @@ gigabytes, is done at once or not at all, and takes nothing from a job that is a
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from atelier.contract.api.checkpoints import CreateCheckpointRequest, Part
+from atelier.contract.values import Value
 from atelier.lambdas.domain import sources
 from atelier.lambdas.domain.accounts import Caller, User
 from atelier.lambdas.domain.checkpoints import (
@@ -36,8 +37,7 @@ from atelier.lambdas.services.middleware import headers
 from atelier.lambdas.services.middleware.access import permissions, settled
 
 
-@dataclass(frozen=True, kw_only=True)
-class World:
+class World(Value):
     """Where checkpoints and their files are kept."""
 
     checkpoints: Checkpoints
@@ -234,8 +234,7 @@ def _erase(id: str, world: World) -> None:
     world.checkpoints.remove(found)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
+class Wanted(Value):
     """Which checkpoints to list: without a filter, all."""
 
     types: Collection[str] = ()

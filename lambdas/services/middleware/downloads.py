@@ -7,9 +7,10 @@ killed: the number of the attempt tells which is the last one, and the others le
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
+from atelier.contract.values import Value
 from atelier.lambdas.domain import safetensors
 from atelier.lambdas.domain.checkpoints import Checkpoint, File, Source, checked_name, is_safe
 from atelier.lambdas.errors import Busy, Conflict, Failed, Invalid, ServiceError, TooLarge
@@ -28,8 +29,7 @@ class Superseded(ServiceError):
     """The checkpoint is gone, or another attempt at the same has begun."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
+class Limits(Value):
     """What a download may be."""
 
     largest: int
@@ -37,8 +37,7 @@ class Limits:
     is_time_left: Callable[[], bool]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
+class Attempt(Value):
     """One try to fetch a source of a checkpoint."""
 
     checkpoint: Checkpoint

@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from atelier.contract.api.endpoints import CreateEndpointRequest
+from atelier.contract.values import Value
 from atelier.lambdas.domain.accounts import Caller
 from atelier.lambdas.domain.endpoints import CREATING, DELETING, IN_SERVICE, Endpoint, named
 from atelier.lambdas.domain.pages import Cursor, Page, cursor
@@ -38,8 +39,7 @@ EXTENSION = re.compile(
 IMAGE = re.compile(r"[a-z0-9]+([._/-][a-z0-9]+)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})?")
 
 
-@dataclass(frozen=True, kw_only=True)
-class World:
+class World(Value):
     """Where endpoints are kept and run."""
 
     endpoints: Endpoints

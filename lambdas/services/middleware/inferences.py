@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from atelier.contract.api.inferences import TASK_TYPES, CreateInferenceJobRequest
+from atelier.contract.values import Value
 from atelier.lambdas.domain.accounts import Caller
 from atelier.lambdas.domain.endpoints import Endpoint
 from atelier.lambdas.domain.inferences import Inference, Model, Runner
@@ -32,8 +33,7 @@ MOST_MODELS = 50
 EVERYBODYS = "inference:all"
 
 
-@dataclass(frozen=True, kw_only=True)
-class World:
+class World(Value):
     """Where jobs are kept and run."""
 
     jobs: Inferences

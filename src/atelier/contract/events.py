@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from atelier.contract.documents import Invalid
+from atelier.contract.values import Value
 
 MODEL = "gpt-neo"
 """The model that the pipeline trains: the first part of its jobs' names, and its key in the registry."""
@@ -36,8 +36,7 @@ METRICS: Mapping[str, str] = {
 """The training job's metrics, and where SageMaker finds them in the container's log."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PipelineJob:
+class PipelineJob(Value):
     """What a CodePipeline job event says: which job to report on, its parameters, and how far it was."""
 
     id: str
@@ -45,8 +44,7 @@ class PipelineJob:
     token: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class StartTraining:
+class StartTraining(Value):
     """User parameters of `start_flow`; a job event does not carry the execution's id, so they do."""
 
     execution: str
@@ -56,8 +54,7 @@ class StartTraining:
     data_version: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class RegisterModel:
+class RegisterModel(Value):
     """User parameters of `register`."""
 
     version: str
@@ -65,8 +62,7 @@ class RegisterModel:
     approval: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class PublishModel:
+class PublishModel(Value):
     """User parameters of `publish`: the approved version, and what the serving API is made of."""
 
     version: str
@@ -75,8 +71,7 @@ class PublishModel:
     layer_key: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class FlowInput:
+class FlowInput(Value):
     """The input of the train-and-deploy flow. *name* names all that one attempt of a run creates."""
 
     name: str
@@ -88,8 +83,7 @@ class FlowInput:
     data_uri: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Training:
+class Training(Value):
     """What the flow keeps of an ended training job."""
 
     job: str
@@ -100,8 +94,7 @@ class Training:
     seconds: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
+class Judgement(Value):
     """What the gate found out: the metrics that count, and how they compare with the version that serves."""
 
     bits_per_byte: float
@@ -110,8 +103,7 @@ class Judgement:
     comparison: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class FlowResult:
+class FlowResult(Value):
     """The output of the flow: the facts that a person approves; CodePipeline's variables are strings."""
 
     model_version: str
@@ -126,8 +118,7 @@ class FlowResult:
     endpoint: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Withdrawal:
+class Withdrawal(Value):
     """A run that ended without approval, and why; *at* is when an action failed, which may be retried."""
 
     run: str

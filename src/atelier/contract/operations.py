@@ -8,13 +8,13 @@ what that user may see.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
 from typing import Annotated, Any
 
 from atelier.contract.refusals import EVERYWHERE
 from atelier.contract.schema import About, Number, Text
+from atelier.contract.values import Value
 
 VERSION = "1.7.0"
 """The version of the API that clients are told."""
@@ -23,8 +23,7 @@ LARGEST_BODY = 256 * 1024
 """Bytes of a body that is read, where an operation says nothing else."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parameter:
+class Parameter(Value):
     """A parameter of the query; one that is *repeated* has a value for each time it stands there."""
 
     name: str
@@ -33,8 +32,7 @@ class Parameter:
     repeated: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Operation:
+class Operation(Value):
     """One operation; the body that it *takes* and the data that it *answers* with are named as `roles.Role`.
 
     They are named so that a function imports the bodies of its own family only.

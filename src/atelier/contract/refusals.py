@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from atelier.contract.values import Value
 
 EVERYWHERE = (403, 413, 429, 500, 503, 504)
 """What any operation may answer: a wrong token, a body too large, too often, our fault, not now, too late."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class GatewayRefusal:
+class GatewayRefusal(Value):
     """What API Gateway answers by itself, before or instead of a function."""
 
     status: int

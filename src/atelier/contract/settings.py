@@ -8,30 +8,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TypeVar
+
+from atelier.contract.values import Value
 
 Settings = TypeVar("Settings")
 
 
-@dataclass(frozen=True, kw_only=True)
-class StartFlowSettings:
+class StartFlowSettings(Value):
     """What starts and follows the train-and-deploy flow."""
 
     state_machine_arn: str
     data_bucket: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class RegisterSettings:
+class RegisterSettings(Value):
     """What approves a recorded version."""
 
     model_table: str
     pipeline: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class PublishSettings:
+class PublishSettings(Value):
     """What moves the stable endpoint and the serving API to an approved version."""
 
     model_table: str
@@ -43,8 +42,7 @@ class PublishSettings:
     prefix: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class RejectSettings:
+class RejectSettings(Value):
     """What takes back a run that was rejected, superseded or stopped."""
 
     state_machine_arn: str
@@ -52,24 +50,21 @@ class RejectSettings:
     candidate_endpoint: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class FlowSettings:
+class FlowSettings(Value):
     """What the states of the train-and-deploy flow share."""
 
     model_table: str
     candidate_endpoint: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class ServingSettings:
+class ServingSettings(Value):
     """What answers the requests of the serving API."""
 
     model_table: str
     stable_endpoint: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckpointsSettings:
+class CheckpointsSettings(Value):
     """What answers the operations on checkpoints; *allow_pickled* is true or false."""
 
     checkpoints_table: str
@@ -78,8 +73,7 @@ class CheckpointsSettings:
     allow_pickled: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class DownloadsSettings:
+class DownloadsSettings(Value):
     """What fetches checkpoints from URLs, each of at most *largest_download* bytes."""
 
     checkpoints_table: str
@@ -88,16 +82,14 @@ class DownloadsSettings:
     largest_download: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class DigestsSettings:
+class DigestsSettings(Value):
     """What computes the digests of checkpoints' files."""
 
     checkpoints_table: str
     bucket: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class EndpointsSettings:
+class EndpointsSettings(Value):
     """What answers the operations on endpoints: it makes them of these parts.
 
     An image must be in *registry*, the host of this account's ECR in this region.
@@ -112,15 +104,13 @@ class EndpointsSettings:
     error_topic_arn: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class EndpointWatchSettings:
+class EndpointWatchSettings(Value):
     """What follows the states of endpoints."""
 
     endpoints_table: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class InferencesSettings:
+class InferencesSettings(Value):
     """What answers the operations on inferences."""
 
     inferences_table: str
@@ -129,16 +119,14 @@ class InferencesSettings:
     bucket: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class ResultsSettings:
+class ResultsSettings(Value):
     """What takes the results of asynchronous inferences."""
 
     inferences_table: str
     bucket: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReconcilerSettings:
+class ReconcilerSettings(Value):
     """What looks after endpoints and inferences that no event has brought to an end."""
 
     inferences_table: str
@@ -146,8 +134,7 @@ class ReconcilerSettings:
     bucket: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class AccessSettings:
+class AccessSettings(Value):
     """What every function of the middleware must know to tell who asks, and whether too often."""
 
     accounts_table: str
@@ -156,15 +143,13 @@ class AccessSettings:
     """Requests of one user in ten seconds."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class AuthorizerSettings:
+class AuthorizerSettings(Value):
     """What recognises tokens."""
 
     accounts_table: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeploymentTokenSettings:
+class DeploymentTokenSettings(Value):
     """What keeps the deployment's token in step with its secret."""
 
     accounts_table: str

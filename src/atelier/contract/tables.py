@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from atelier.contract.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Index:
+class Index(Value):
     """A global secondary index over all attributes; items without its keys are not in it."""
 
     name: str
@@ -14,8 +13,7 @@ class Index:
     range: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Table:
+class Table(Value):
     """A table's key and its indexes; every key is a string."""
 
     hash: str

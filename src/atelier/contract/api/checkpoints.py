@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from atelier.contract.schema import UUID, Items, Members, Number, Text
+from atelier.contract.values import Value
 
 CheckpointType = Literal[
     "Stable-diffusion", "embeddings", "Lora", "hypernetworks", "ControlNet", "VAE", "Comfy"
@@ -17,24 +17,21 @@ FILES = 20
 PARTS = 100
 
 
-@dataclass(frozen=True, kw_only=True)
-class File:
+class File(Value):
     """A file to upload in so many parts."""
 
     filename: Annotated[str, Text(min=1, max=255)]
     parts_number: Annotated[int, Number(min=1, max=PARTS)] = 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Remarks:
+class Remarks(Value):
     """What the maker of a checkpoint says about it."""
 
     message: Annotated[str, Text(max=2000)] | None = None
     creator: Annotated[str, Text(max=200)] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreateCheckpointRequest:
+class CreateCheckpointRequest(Value):
     """A checkpoint to make of uploaded files, or of what lies at URLs: one of the two."""
 
     checkpoint_type: CheckpointType
@@ -45,16 +42,14 @@ class CreateCheckpointRequest:
     target_path: Annotated[str, PATH] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
+class Part(Value):
     """An uploaded part."""
 
     ETag: Annotated[str, Text(min=1, max=200)]
     PartNumber: Annotated[int, Number(min=1, max=10_000)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class UpdateCheckpointRequest:
+class UpdateCheckpointRequest(Value):
     """The end of an upload: a status and the parts of each file; or another name."""
 
     status: Annotated[str, Text(max=100)] | None = None
@@ -68,15 +63,13 @@ class UpdateCheckpointRequest:
     name: Annotated[str, Text(min=1, max=20, pattern="^[A-Za-z][A-Za-z0-9_-]*$")] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeleteCheckpointsRequest:
+class DeleteCheckpointsRequest(Value):
     """The checkpoints to delete, with their files."""
 
     checkpoint_id_list: Annotated[tuple[Annotated[str, UUID], ...], Items(min=1, max=100)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Upload:
+class Upload(Value):
     """An upload in parts that was begun."""
 
     upload_id: str
@@ -84,8 +77,7 @@ class Upload:
     key: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckpointParams:
+class CheckpointParams(Value):
     """What is kept with a checkpoint."""
 
     created: Annotated[str, Text(format="date-time")]
@@ -94,8 +86,7 @@ class CheckpointParams:
     multipart_upload: Mapping[str, Upload]
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewCheckpoint:
+class NewCheckpoint(Value):
     """A checkpoint that waits for its files."""
 
     id: Annotated[str, UUID]
@@ -107,16 +98,14 @@ class NewCheckpoint:
     target_path: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreatedCheckpoint:
+class CreatedCheckpoint(Value):
     """A new checkpoint, and where to put each part of its files."""
 
     checkpoint: NewCheckpoint
     s3PresignUrl: Mapping[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChangedCheckpoint:
+class ChangedCheckpoint(Value):
     """A checkpoint after its status changed."""
 
     id: Annotated[str, UUID]
@@ -126,15 +115,13 @@ class ChangedCheckpoint:
     params: CheckpointParams
 
 
-@dataclass(frozen=True, kw_only=True)
-class UpdatedCheckpoint:
+class UpdatedCheckpoint(Value):
     """What has become of a checkpoint."""
 
     checkpoint: ChangedCheckpoint
 
 
-@dataclass(frozen=True, kw_only=True)
-class Checkpoint:
+class Checkpoint(Value):
     """A checkpoint as it is listed."""
 
     id: Annotated[str, UUID]
@@ -149,8 +136,7 @@ class Checkpoint:
     target_path: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Checkpoints:
+class Checkpoints(Value):
     """A page of checkpoints."""
 
     page: int

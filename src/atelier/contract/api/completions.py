@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from atelier.contract.values import Value
 
 LARGEST_BODY = 64 * 1024
 """Bytes of a request that the API reads; a longer one is answered with 413."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CompletionRequest:
+class CompletionRequest(Value):
     """A request for text that goes on where the prompt ends."""
 
     prompt: str = field(metadata={"minLength": 1, "maxLength": 16_000})
@@ -29,8 +30,7 @@ class CompletionRequest:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Completion:
+class Completion(Value):
     """One completed text."""
 
     text: str
@@ -39,8 +39,7 @@ class Completion:
     completion_tokens: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class CompletionResponse:
+class CompletionResponse(Value):
     """The answer to a completion request."""
 
     completions: list[dict[str, Any]]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from atelier.contract.schema import About, Items, Number, Text
+from atelier.contract.values import Value
 
 EndpointType = Literal["Real-time", "Async"]
 ServiceType = Literal["sd", "comfy"]
@@ -15,8 +15,7 @@ MOST_INSTANCES = 1000
 NAME = Text(min=1, max=200)
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreateEndpointRequest:
+class CreateEndpointRequest(Value):
     """An endpoint to make."""
 
     endpoint_type: EndpointType
@@ -42,15 +41,13 @@ class CreateEndpointRequest:
     workflow_name: Annotated[str, Text(min=1, max=20, pattern="^[A-Za-z][A-Za-z0-9]*$")] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeleteEndpointsRequest:
+class DeleteEndpointsRequest(Value):
     """The endpoints to delete; unknown names are fine."""
 
     endpoint_name_list: Annotated[tuple[Annotated[str, Text(max=200)], ...], Items(min=1, max=10)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Endpoint:
+class Endpoint(Value):
     """An endpoint; counts are texts, as clients know them."""
 
     EndpointDeploymentJobId: Annotated[str, Text(pattern=r"^[a-f0-9\-]{36}$")]
@@ -69,8 +66,7 @@ class Endpoint:
     error: Annotated[str, About("Why it failed.")] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Endpoints:
+class Endpoints(Value):
     """A page of endpoints."""
 
     endpoints: tuple[Endpoint, ...]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any
 
 from atelier.contract.api.endpoints import EndpointType
 from atelier.contract.schema import UUID, About, Items, Members, Rest, Text
+from atelier.contract.values import Value
 
 TASK_TYPES = ("txt2img", "img2img", "extra-single-image", "extra-batch-images", "rembg")
 """What a job may do; another one is refused by name."""
@@ -18,8 +19,7 @@ LARGEST_PAYLOAD = 4 * 1024 * 1024
 """Characters of a payload that comes in the request itself."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreateInferenceJobRequest:
+class CreateInferenceJobRequest(Value):
     """A job to make; with its parameters in *payload_string* it starts at once."""
 
     task_type: Annotated[str, Text(min=1, max=100), About(f"One of {', '.join(TASK_TYPES)}.")]
@@ -32,15 +32,13 @@ class CreateInferenceJobRequest:
     workflow: Annotated[str, Text(max=200, pattern="^[A-Za-z][A-Za-z0-9_]*$")] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeleteInferenceJobsRequest:
+class DeleteInferenceJobsRequest(Value):
     """The jobs to delete, with their files."""
 
     inference_id_list: Annotated[tuple[Annotated[str, Text(min=1, max=128)], ...], Items(min=1, max=100)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class UsedModel:
+class UsedModel(Value):
     """A checkpoint that a job needs."""
 
     id: Annotated[str, UUID]
@@ -48,8 +46,7 @@ class UsedModel:
     type: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewInference:
+class NewInference(Value):
     """A job that waits for its parameters, and where to put them."""
 
     id: Annotated[str, UUID]
@@ -60,15 +57,13 @@ class NewInference:
     workflow: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreatedInference:
+class CreatedInference(Value):
     """What was made of a request."""
 
     inference: NewInference
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunningInference:
+class RunningInference(Value):
     """Where a started job runs."""
 
     inference_id: Annotated[str, UUID]
@@ -77,8 +72,7 @@ class RunningInference:
     output_path: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class StartedInference:
+class StartedInference(Value):
     """A job that was started."""
 
     InferenceJobId: Annotated[str, UUID]
@@ -86,8 +80,7 @@ class StartedInference:
     inference: RunningInference
 
 
-@dataclass(frozen=True, kw_only=True)
-class InferenceParams:
+class InferenceParams(Value):
     """Where a job's input lies and where it runs; open to what its kind adds."""
 
     input_body_s3: Annotated[str, LINK]
@@ -99,8 +92,7 @@ class InferenceParams:
     more: Rest = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Inference:
+class Inference(Value):
     """A job as it is listed; open to what its kind and its end add."""
 
     InferenceJobId: Annotated[str, UUID]
@@ -116,7 +108,6 @@ class Inference:
     more: Rest = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
 class InferenceDetail(Inference):
     """A job with links to its results."""
 
@@ -126,16 +117,14 @@ class InferenceDetail(Inference):
     sagemakerRaw: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Inferences:
+class Inferences(Value):
     """A page of jobs, the newest first."""
 
     inferences: tuple[Inference, ...]
     last_evaluated_key: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class CancelledInference:
+class CancelledInference(Value):
     """A job that will not run to its end."""
 
     InferenceJobId: Annotated[str, UUID]

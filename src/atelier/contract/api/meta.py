@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from atelier.contract.schema import About, Rest, Text
+from atelier.contract.values import Value
 
 LINK = Text(format="uri")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Debug:
+class Debug(Value):
     """Where the operator of the deployment finds what happened during a request."""
 
     function_url: Annotated[str, LINK]
@@ -19,20 +18,17 @@ class Debug:
     trace_url: Annotated[str, LINK]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Document:
+class Document(Value):
     """The OpenAPI document of a deployment."""
 
     document: Rest
 
 
-@dataclass(frozen=True, kw_only=True)
-class Empty:
+class Empty(Value):
     """Nothing: a deletion has no body."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Refusal:
+class Refusal(Value):
     """Why a request was not answered as asked; API Gateway's own refusals have no status code inside."""
 
     message: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from atelier.contract.schema import Items, Text
+from atelier.contract.values import Value
 
 NAME = Text(min=1, max=200)
 RESOURCES = ("train", "checkpoint", "inference", "sagemaker_endpoint", "user", "role")
@@ -14,23 +14,20 @@ PERMISSIONS = tuple(f"{resource}:{action}" for resource in RESOURCES for action 
 """Every permission that there is."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreateRoleRequest:
+class CreateRoleRequest(Value):
     """A role to make, or to give other permissions."""
 
     role_name: Annotated[str, NAME]
     permissions: Annotated[tuple[Annotated[str, NAME], ...], Items(min=1, max=20)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeleteRolesRequest:
+class DeleteRolesRequest(Value):
     """The roles to delete."""
 
     role_name_list: Annotated[tuple[Annotated[str, NAME], ...], Items(min=1, max=100)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Role:
+class Role(Value):
     """A role as it is listed."""
 
     role_name: str
@@ -38,8 +35,7 @@ class Role:
     permissions: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Roles:
+class Roles(Value):
     """A page of roles."""
 
     roles: tuple[Role, ...]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from atelier.contract.schema import About, Number, Text
+from atelier.contract.values import Value
 
 TIME = Text(format="date-time")
 LONGEST = 10 * 366 * 24 * 3600
 """Seconds that a token lives at most, when it does not live for ever."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreateTokenRequest:
+class CreateTokenRequest(Value):
     """A token to make; its description is for people."""
 
     description: Annotated[str, Text(max=200)] = ""
@@ -22,8 +21,7 @@ class CreateTokenRequest:
     ) = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Token:
+class Token(Value):
     """A token without its secret."""
 
     id: str
@@ -33,16 +31,14 @@ class Token:
     expires: Annotated[str, TIME] | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreatedToken:
+class CreatedToken(Value):
     """A new token."""
 
     token: Token
     secret: Annotated[str, About("The value for x-api-key; it is shown this once.")]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tokens:
+class Tokens(Value):
     """The tokens of a user."""
 
     tokens: tuple[Token, ...]

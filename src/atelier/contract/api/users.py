@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated
 
 from atelier.contract.api.roles import NAME
 from atelier.contract.schema import About, Items, Text
+from atelier.contract.values import Value
 
 ROLES = Items(min=1, max=20)
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreateUserRequest:
+class CreateUserRequest(Value):
     """A user to make, or to change; *initial* makes the first one, with the deployment's own token."""
 
     username: Annotated[str, NAME]
@@ -22,15 +22,13 @@ class CreateUserRequest:
     creator: Annotated[str, Text(max=200)] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeleteUsersRequest:
+class DeleteUsersRequest(Value):
     """The users to delete; unknown names are fine."""
 
     user_name_list: Annotated[tuple[Annotated[str, NAME], ...], Items(min=1, max=100)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class User:
+class User(Value):
     """A user as it is listed."""
 
     username: str
@@ -40,24 +38,21 @@ class User:
     password: Annotated[str, About("A mask, never the password.")]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Users:
+class Users(Value):
     """The users."""
 
     users: tuple[User, ...]
     last_evaluated_key: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class InitialUser:
+class InitialUser(Value):
     """The user that was made first."""
 
     username: str
     roles: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreatedUser:
+class CreatedUser(Value):
     """What the maker of the first user is told."""
 
     user: InitialUser
