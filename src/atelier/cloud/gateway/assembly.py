@@ -17,6 +17,7 @@ from atelier.cloud.gateway.hooks import (
     alarms,
     apis,
     bus,
+    expressions,
     journal,
     logs,
     meaning,
@@ -72,6 +73,7 @@ class Gateway:
         meaning.install()
         self.functions.install()
         bus.install()
+        expressions.install()
         metrics.install()
         stacks.install(plugging.provisioners(PLUGINS, self.cloud, self.identity))
         templates.install({each.type: each.properties for plugin in PLUGINS for each in plugin.resources})

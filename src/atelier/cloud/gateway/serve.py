@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -63,6 +64,8 @@ async def _serve(home: Home, descriptor: int) -> None:
     await asyncio.wait([serving, asyncio.create_task(started.wait())], return_when=asyncio.FIRST_COMPLETED)
     if not serving.done():
         await gateway.up()
+        gc.collect()
+        gc.freeze()  # modules and models stay: looking through them again would hold every call up
         _announce(home, port)
         await stop.wait()
         await gateway.down()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from atelier.cloud.gateway.hooks import calls, logs, policies
+from atelier.cloud.gateway.hooks import authorizers, calls, logs, policies
 from atelier.cloud.gateway.hooks.private import replace, use
 
 V1 = "services.apigateway_v1"
@@ -24,6 +24,7 @@ logger = logging.getLogger("atelier.cloud.apis")
 def install(region: str, account: str) -> None:
     """Put the checks around integrations, and the log around requests."""
     calls.install()
+    authorizers.install()
     place = ("integration", "api_id", "stage_name", "stage", "resource", "request_path", "method", "headers")
     rest = ("body", "query_params", "path_params", "owner_account_id", "owner_region", "binary_media_types")
     replace(

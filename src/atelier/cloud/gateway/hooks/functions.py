@@ -20,7 +20,7 @@ from typing import Any
 
 from atelier.cloud.gateway.functions import environment
 from atelier.cloud.gateway.functions.worker import END_OF_LOG
-from atelier.cloud.gateway.hooks import state
+from atelier.cloud.gateway.hooks import state, workers
 from atelier.cloud.gateway.hooks.private import replace, use
 
 RUNTIME = "core.lambda_runtime"
@@ -57,6 +57,8 @@ class Functions:
         script = self.folder / "worker.py"
         source = resources.files("atelier.cloud.gateway.functions").joinpath("worker.py").read_text("utf-8")
         script.write_text(source, encoding="utf-8")
+        shutil.rmtree(self.folder / "code", ignore_errors=True)
+        workers.install()
         use(LAMBDA, "_resolve_layer_zip", "attachment")
         use(RUNTIME, "_RESERVED_RUNTIME_ENV_VARS", checked=False)
         spawn = _Spawn(self.folder, self.cloud, boto, script)
@@ -111,14 +113,12 @@ class _Spawn:
 
     def start(self, worker: Any) -> None:
         """Start the process of *worker* and let it import its handler."""
-        config = worker.config
+        config, began = worker.config, time.monotonic()
         if not str(config.get("Runtime", "")).startswith("python3."):
             raise InitFailed(NO_RUNTIME.format(config.get("Runtime")))
         if worker._tmpdir:
             shutil.rmtree(worker._tmpdir, ignore_errors=True)
-        running = self._folder / "running"
-        running.mkdir(exist_ok=True, mode=0o700)
-        worker._tmpdir = tempfile.mkdtemp(prefix=f"{worker.func_name}-", dir=running)
+        worker._tmpdir = tempfile.mkdtemp(prefix=f"{worker.func_name}-", dir=self._places("running"))
         setup = self._prepare(worker, Path(worker._tmpdir))
         _listen_to_log(worker)
         worker._proc.stdin.write(json.dumps(setup) + "\n")
@@ -126,10 +126,12 @@ class _Spawn:
         answer = json.loads(worker._proc.stdout.readline() or "{}")
         _expect_ready(worker, answer)
         worker._start_time = time.time()
+        worker.seconds_to_start = time.monotonic() - began
 
     def _prepare(self, worker: Any, place: Path) -> dict[str, Any]:
-        config, code, temporary = worker.config, place / "code", place / "tmp"
-        environment.unpack(worker.code_zip, code)
+        config, temporary = worker.config, place / "tmp"
+        # one copy for all workers: what Python compiles at the first start serves the next ones
+        code = environment.unpacked(worker.code_zip, self._places("code"))
         temporary.mkdir(mode=0o700)
         module, _, handler = str(config.get("Handler", "")).rpartition(".")
         worker._proc = subprocess.Popen(
@@ -169,8 +171,7 @@ class _Spawn:
 
     def _layers(self, config: Mapping[str, Any]) -> list[Path]:
         content = use(LAMBDA, "_resolve_layer_zip", checked=False)
-        layers = self._folder / "layers"
-        layers.mkdir(exist_ok=True, mode=0o700)
+        layers = self._places("layers")
         found = []
         for attached in config.get("Layers") or ():
             archive = content(attached)
@@ -178,6 +179,11 @@ class _Spawn:
                 raise InitFailed(f"the layer {attached} has no content")
             found.append(environment.unpacked(archive, layers))
         return found
+
+    def _places(self, name: str) -> Path:
+        folder = self._folder / name
+        folder.mkdir(exist_ok=True, mode=0o700)
+        return folder
 
 
 def _expect_ready(worker: Any, answer: Mapping[str, Any]) -> None:
