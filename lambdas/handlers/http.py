@@ -85,7 +85,10 @@ class Call(Value):
 
 @dataclass(frozen=True)
 class Answer:
-    """What an operation says: *data* is an instance of the class that the table names for the status."""
+    """What an operation says: *data* is an instance of the class that the table names for the status.
+
+    Where the answer is raw it is that as JSON text, which the function may keep ready.
+    """
 
     status: int
     data: Any = None
@@ -172,15 +175,16 @@ class Api:
         _check(operation, answer)
         if answer.status == NO_CONTENT:
             return Response(answer.status, body="", headers=dict(HEADERS))
-        data = None if answer.data is None else dump(answer.data)
         if operation.raw:
-            return _response(answer.status, data)
+            return _response(answer.status, answer.data)
+        data = None if answer.data is None else dump(answer.data)
         told = {} if data is None else {"data": data}
         return self._envelope(answer.status, answer.message, **told)
 
     def _envelope(self, status: int, message: str, **more: Any) -> Response[str]:
         debug = dump(links.debug(self._event, self._app.lambda_context))
-        return _response(status, {"statusCode": status, "debug": debug, **more, "message": message})
+        document = {"statusCode": status, "debug": debug, **more, "message": message}
+        return _response(status, json.dumps(document))
 
     def _refuse(self, error: Exception) -> Response[str]:
         """Answer with the status that this error stands for."""
@@ -200,14 +204,14 @@ class Api:
 
     def _bare(self, status: int, message: str) -> Response[str]:
         told = {"statusCode": status, "message": message, "requestId": _request_id(self._event)}
-        return _response(status, told)
+        return _response(status, json.dumps(told))
 
 
 def _check(operation: Operation, answer: Answer) -> None:
     """Hold a function to the table: what it does not name, clients cannot read."""
     if answer.status not in operation.answers:
         raise ValueError(f"{operation.id} answers {answer.status}, which the table does not name")
-    kind = operation.responses[answer.status]
+    kind = str if operation.raw else operation.responses[answer.status]
     if answer.data is None and (kind is None or operation.may_lack_data or answer.status == NO_CONTENT):
         return
     if kind is None or not isinstance(answer.data, kind):
@@ -232,8 +236,6 @@ def _request_id(event: Mapping[str, Any]) -> str:
     return str(event["requestContext"].get("requestId") or "")
 
 
-def _response(status: int, document: Any) -> Response[str]:
+def _response(status: int, text: str) -> Response[str]:
     patience = {"Retry-After": RETRY_AFTER} if status in AGAIN else {}
-    return Response(
-        int(status), content_types.APPLICATION_JSON, json.dumps(document), headers={**HEADERS, **patience}
-    )
+    return Response(int(status), content_types.APPLICATION_JSON, text, headers={**HEADERS, **patience})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 
-from atelier.contract.api.meta import Document
 from atelier.lambdas.handlers.http import Answer, Api, Call
 
 api = Api()
@@ -30,7 +30,7 @@ def describe(call: Call) -> Answer:
 
 
 @cache
-def _document(url: str) -> Document:
+def _document(url: str) -> str:
     from atelier.contract import openapi  # knows every body: no other call needs them
 
-    return Document(document=openapi.document(url))
+    return json.dumps(openapi.document(url))
