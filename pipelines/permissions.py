@@ -33,7 +33,6 @@ LOG_GROUP = (
     "PutRetentionPolicy",
 )
 ROLE = [
-    "AttachRolePolicy",
     "CreateRole",
     "DeleteRole",
     "DeleteRolePolicy",
@@ -90,7 +89,7 @@ def _functions(stack: str) -> list[Statement]:
 
 def _roles(stack: str) -> list[Statement]:
     roles = Sub(f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{stack}-*")
-    takers = [f"{each}.amazonaws.com" for each in ("apigateway", "lambda", "states")]
+    takers = [f"{each}.amazonaws.com" for each in ("lambda", "states")]
     return [_actions("iam", ROLE, roles), pass_role(takers, roles)]
 
 
@@ -102,7 +101,5 @@ def _state_machine() -> list[Statement]:
 def _api() -> list[Statement]:
     kinds = ("restapis", "apikeys", "usageplans", "tags")
     paths = [f"{kind}{rest}" for kind in kinds for rest in ("", "/*")]
-    resources = [
-        Sub(f"arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}::/{each}") for each in (*paths, "account")
-    ]
+    resources = [Sub(f"arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}::/{each}") for each in paths]
     return [_actions("apigateway", ["DELETE", "GET", "PATCH", "POST", "PUT"], *resources)]

@@ -13,7 +13,7 @@ from atelier.templates.middleware_families import add_families
 from atelier.templates.middleware_parts import READ, on
 from atelier.templates.middleware_routes import add_refusals, add_routes, invocation
 from atelier.templates.parts import allow, arn
-from atelier.templates.serving_api import api_deployment, logging_account
+from atelier.templates.serving_api import api_deployment
 
 STAGE = "prod"
 REQUESTS_PER_SECOND = 500
@@ -111,7 +111,6 @@ def add_authorizer(t: Template, api: apigateway.RestApi) -> apigateway.Authorize
 def api_stage(t: Template, api: apigateway.RestApi, deployment: apigateway.Deployment) -> apigateway.Stage:
     """Publish the API, throttled, with a log that names tokens' owners and holds no token."""
     group = t.add_resource(parts.log_group("AccessLog"))
-    account = t.add_resource(logging_account(t))
     entry = {
         "request": "$context.requestId",
         "time": "$context.requestTime",
@@ -142,7 +141,6 @@ def api_stage(t: Template, api: apigateway.RestApi, deployment: apigateway.Deplo
                 ThrottlingBurstLimit=BURST,
             )
         ],
-        DependsOn=[account.title],
     )
 
 

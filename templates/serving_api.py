@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from troposphere import GetAtt, Output, Ref, Sub, Template, apigateway, awslambda, iam
+from troposphere import GetAtt, Output, Ref, Sub, Template, apigateway, awslambda
 
 from atelier.contract.api.completions import CompletionRequest
 from atelier.contract.documents import schema
@@ -194,7 +194,6 @@ def api_deployment(
 def api_stage(t: Template, api: apigateway.RestApi, deployment: apigateway.Deployment) -> apigateway.Stage:
     """Publish the picture, throttled, with a log of who was answered what."""
     group = t.add_resource(parts.log_group("AccessLog"))
-    account = t.add_resource(logging_account(t))
     entry = {
         "request": "$context.requestId",
         "time": "$context.requestTime",
@@ -225,36 +224,6 @@ def api_stage(t: Template, api: apigateway.RestApi, deployment: apigateway.Deplo
                 ThrottlingBurstLimit=BURST,
             )
         ],
-        DependsOn=[account.title],
-    )
-
-
-def logging_account(t: Template) -> apigateway.Account:
-    """Let API Gateway write logs; the setting is the whole region's, so it outlives this stack."""
-    role = iam.Role(
-        "ApiLogsRole",
-        AssumeRolePolicyDocument={
-            "Version": parts.VERSION,
-            "Statement": [
-                {
-                    "Effect": "Allow",
-                    "Principal": {"Service": "apigateway.amazonaws.com"},
-                    "Action": "sts:AssumeRole",
-                }
-            ],
-        },
-        ManagedPolicyArns=[
-            Sub("arn:${AWS::Partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs")
-        ],
-        DeletionPolicy="Retain",
-        UpdateReplacePolicy="Retain",
-    )
-    t.add_resource(role)
-    return apigateway.Account(
-        "ApiAccount",
-        CloudWatchRoleArn=GetAtt(role, "Arn"),
-        DeletionPolicy="Retain",
-        UpdateReplacePolicy="Retain",
     )
 
 

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 Code = Mapping[str, tuple[str, bytes]]
 """What functions run: key and content by the parameter that hands the key to the stacks."""
 
-STORAGE, IMAGES, API = "storage", "middleware-images", "middleware-api"
-ORDER = (STORAGE, "registry", "training-pipeline")
-MIDDLEWARE = (STORAGE, "middleware-state", IMAGES, "middleware-jobs", API)
+STORAGE, ACCOUNT = "storage", "account"
+IMAGES, API = "middleware-images", "middleware-api"
+ORDER = (STORAGE, ACCOUNT, "registry", "training-pipeline")
+MIDDLEWARE = (STORAGE, ACCOUNT, "middleware-state", IMAGES, "middleware-jobs", API)
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"pipeline": ORDER, "middleware": MIDDLEWARE, "all": tuple(dict.fromkeys((*ORDER, *MIDDLEWARE)))}
 )

@@ -11,6 +11,7 @@ from troposphere import Template
 
 from atelier.pipelines import training as training_pipeline
 from atelier.templates import (
+    account,
     middleware_api,
     middleware_images,
     middleware_jobs,
@@ -23,6 +24,7 @@ from atelier.templates import (
 
 TEMPLATES: Mapping[str, Callable[[], Template]] = {
     "storage": storage.template,
+    "account": account.template,
     "registry": registry.template,
     "training-pipeline": training_pipeline.template,
     "training-flow": training_flow.template,

@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from atelier import synth
+from atelier import deploy, synth
 from atelier.contract import settings
 
 PSEUDO = re.compile(r"AWS::\w+")
@@ -176,6 +176,7 @@ def test_every_bucket_is_private_encrypted_and_reached_by_tls(name):
 def test_a_parameter_of_a_stack_is_an_output_of_one_before_it_or_has_a_default():
     for name, before in {
         "storage": [],
+        "account": [],
         "registry": ["storage"],
         "training-pipeline": ["storage", "registry"],
         "middleware-state": ["storage"],
@@ -189,6 +190,23 @@ def test_a_parameter_of_a_stack_is_an_output_of_one_before_it_or_has_a_default()
             each for each, what in rendered(name).get("Parameters", {}).items() if "Default" not in what
         }
         assert set() == needed - given
+
+
+def test_one_stack_alone_owns_the_setting_of_the_whole_account():
+    owners = [name for name in synth.TEMPLATES if resources(name, "AWS::ApiGateway::Account")]
+
+    assert ["account"] == owners
+
+
+def test_whoever_logs_an_apis_requests_comes_after_the_setting_that_lets_it():
+    for order in (deploy.ORDER, deploy.MIDDLEWARE):
+        logging = [
+            place
+            for place, name in enumerate(order)
+            for stage in resources(name, "AWS::ApiGateway::Stage").values()
+            if "AccessLogSetting" in stage["Properties"]
+        ]
+        assert all(order.index("account") < place for place in logging)
 
 
 def test_no_output_shows_a_secret():

@@ -15,6 +15,7 @@ OUTPUTS = {
         "DataBucketName": "data",
         "ArtifactBucketName": "artifacts",
     },
+    "atelier-account": {},
     "atelier-registry": {
         "ModelTableName": "models",
         "ImageRepositoryName": "atelier/gpt-neo",
