@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from troposphere import GetAtt, Output, Parameter, Ref, Template, awslambda, sns, sqs
+from troposphere import GetAtt, Output, Parameter, Ref, Template, awslambda, cloudwatch, sns, sqs
 
 from atelier.contract import keys
 from atelier.contract.settings import (
@@ -45,10 +45,11 @@ def template() -> Template:
         middle.INFERENCES,
         middle.SUCCESS_TOPIC,
         middle.ERROR_TOPIC,
+        middle.OPERATIONS_TOPIC,
         middle.ALLOW_PICKLED,
         LARGEST_DOWNLOAD,
     )
-    lost = t.add_resource(aside("Lost"))
+    lost = aside(t, "Lost")
     downloads = add_downloads(t, lost)
     add_digests(t, lost)
     t.add_output(Output(middle.DOWNLOADS_FUNCTION.title, Value=Ref(downloads)))
@@ -173,16 +174,37 @@ def add_results(t: Template) -> None:
 
 def add_queue(t: Template, title: str, seconds: int, attempts: int) -> sqs.Queue:
     """Add a queue for a function that takes some *seconds*; what it cannot take is kept aside in the end."""
-    dead = t.add_resource(aside(f"{title}Aside"))
+    dead = aside(t, f"{title}Aside")
     redrive = sqs.RedrivePolicy(deadLetterTargetArn=GetAtt(dead, "Arn"), maxReceiveCount=attempts)
     return t.add_resource(
         sqs.Queue(title, VisibilityTimeout=6 * seconds, SqsManagedSseEnabled=True, RedrivePolicy=redrive)
     )
 
 
-def aside(title: str) -> sqs.Queue:
-    """Keep for a while what could not be done, for a person to look at."""
-    return sqs.Queue(title, MessageRetentionPeriod=middle.DEAD_SECONDS, SqsManagedSseEnabled=True)
+def aside(t: Template, title: str) -> sqs.Queue:
+    """Keep for a while what could not be done, and call a person to look at it."""
+    queue = t.add_resource(
+        sqs.Queue(title, MessageRetentionPeriod=middle.DEAD_SECONDS, SqsManagedSseEnabled=True)
+    )
+    topic = [Ref(middle.OPERATIONS_TOPIC)]
+    t.add_resource(
+        cloudwatch.Alarm(
+            f"{title}Alarm",
+            AlarmDescription="Something could not be done: the queue holds what, the functions' logs say why",
+            Namespace="AWS/SQS",
+            MetricName="ApproximateNumberOfMessagesVisible",
+            Dimensions=[cloudwatch.MetricDimension(Name="QueueName", Value=GetAtt(queue, "QueueName"))],
+            Statistic="Maximum",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=0,
+            ComparisonOperator="GreaterThanThreshold",
+            TreatMissingData="notBreaching",
+            AlarmActions=topic,
+            OKActions=topic,
+        )
+    )
+    return queue
 
 
 def receiving(queue: sqs.Queue) -> Statement:

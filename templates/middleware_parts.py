@@ -31,6 +31,9 @@ SUCCESS_TOPIC = Parameter(
 ERROR_TOPIC = Parameter(
     "ErrorTopicArn", Type="String", Description="Where SageMaker tells of asynchronous failures."
 )
+OPERATIONS_TOPIC = Parameter(
+    "OperationsTopicArn", Type="String", Description="Where alarms tell those who operate the middleware."
+)
 DOWNLOADS_FUNCTION = Parameter(
     "DownloadsFunctionName", Type="String", Description="The function that fetches checkpoints from URLs."
 )

@@ -50,6 +50,7 @@ def template() -> Template:
         "DeploymentTokenSecretArn": GetAtt(t.add_resource(deployment_token()), "Id"),
         "SuccessTopicArn": Ref(t.add_resource(topic("SuccessTopic"))),
         "ErrorTopicArn": Ref(t.add_resource(topic("ErrorTopic"))),
+        "OperationsTopicArn": Ref(t.add_resource(topic("OperationsTopic"))),
         "EndpointRoleArn": GetAtt(t.add_resource(endpoint_role(store)), "Arn"),
     }
     images = t.add_resource(image_repository())
@@ -163,7 +164,7 @@ def deployment_token() -> secretsmanager.Secret:
 
 
 def topic(title: str) -> sns.Topic:
-    """Let asynchronous endpoints tell of an end; they outlive the functions that listen."""
+    """Let endpoints tell of an end, or alarms of trouble; topics outlive the functions that listen."""
     return sns.Topic(title, **KEPT)
 
 

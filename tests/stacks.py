@@ -11,6 +11,15 @@ def trust(service):
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
+def eventually(look):
+    """Return what is seen in the end."""
+    for _ in range(300):
+        if found := look():
+            return found
+        time.sleep(0.1)
+    raise TimeoutError
+
+
 class Stacks:
     """Stacks of one test."""
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from botocore.exceptions import ClientError
-from stacks import a_function, trust
+from stacks import a_function, eventually, trust
 
 ROLE = "arn:aws:iam::000000000000:role/"
 
@@ -283,3 +283,60 @@ def test_an_update_that_yields_a_new_name_replaces_and_deletes_the_old(cloud, de
         each["repositoryName"] for each in cloud.client("codecommit").list_repositories()["repositories"]
     ]
     assert [f"{unique}-b"] == [name for name in names if name.startswith(unique)]
+
+
+def test_a_message_that_is_set_aside_raises_the_queues_alarm_and_its_topic_tells(cloud, deploy, unique):
+    said = deploy(
+        {
+            "Aside": {"Type": "AWS::SQS::Queue"},
+            "Desk": {"Type": "AWS::SQS::Queue"},
+            "Topic": {"Type": "AWS::SNS::Topic"},
+            "Policy": {
+                "Type": "AWS::SQS::QueuePolicy",
+                "Properties": {
+                    "Queues": [{"Ref": "Desk"}],
+                    "PolicyDocument": {
+                        "Version": "2012-10-17",
+                        "Statement": [
+                            {
+                                **{"Effect": "Allow", "Action": "sqs:SendMessage"},
+                                "Principal": {"Service": "sns.amazonaws.com"},
+                                "Resource": {"Fn::GetAtt": ["Desk", "Arn"]},
+                            }
+                        ],
+                    },
+                },
+            },
+            "Subscription": {
+                "Type": "AWS::SNS::Subscription",
+                "DependsOn": "Policy",
+                "Properties": {
+                    **{"Protocol": "sqs", "TopicArn": {"Ref": "Topic"}},
+                    "Endpoint": {"Fn::GetAtt": ["Desk", "Arn"]},
+                },
+            },
+            "Alarm": {
+                "Type": "AWS::CloudWatch::Alarm",
+                "Properties": {
+                    **{"Namespace": "AWS/SQS", "MetricName": "ApproximateNumberOfMessagesVisible"},
+                    "Dimensions": [
+                        {"Name": "QueueName", "Value": {"Fn::GetAtt": ["Aside", "QueueName"]}},
+                    ],
+                    **{"Statistic": "Maximum", "Period": 60, "EvaluationPeriods": 1, "Threshold": 0},
+                    **{"ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching"},
+                    "AlarmActions": [{"Ref": "Topic"}],
+                },
+            },
+        },
+        outputs={"Aside": {"Ref": "Aside"}, "Desk": {"Ref": "Desk"}, "Alarm": {"Ref": "Alarm"}},
+    )
+    sqs, cloudwatch = cloud.client("sqs"), cloud.client("cloudwatch")
+
+    def state():
+        return cloudwatch.describe_alarms(AlarmNames=[said["Alarm"]])["MetricAlarms"][0]["StateValue"]
+
+    eventually(lambda: state() == "OK")
+    sqs.send_message(QueueUrl=said["Aside"], MessageBody="could not be done")
+    eventually(lambda: state() == "ALARM")
+    told = eventually(lambda: sqs.receive_message(QueueUrl=said["Desk"], WaitTimeSeconds=1).get("Messages"))
+    assert said["Alarm"] == json.loads(json.loads(told[0]["Body"])["Message"])["AlarmName"]

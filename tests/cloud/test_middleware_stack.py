@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-import time
 import urllib.error
 import urllib.request
 
 import pytest
 from botocore.exceptions import ClientError
+from stacks import eventually
 
-from atelier import deploy as stacks
+from atelier import deploy
 from atelier.cli.connect import reached
 from atelier.client import middleware, tokens
 from atelier.client.errors import NotDeployed, Refusal
@@ -28,7 +28,7 @@ CHECKPOINT = {
 def clients(cloud):
     """Clients of the cloud with a middleware in it; what its endpoints would run is not built."""
     made = reached(cloud.connection)
-    stacks.deploy(made, prefix=PREFIX, parameters={"EndpointImage": "none"}, order=stacks.MIDDLEWARE)
+    deploy.deploy(made, prefix=PREFIX, parameters={"EndpointImage": "none"}, order=deploy.MIDDLEWARE)
     return made
 
 
@@ -53,15 +53,6 @@ def ask(place, path, key=None, method="GET", **headers):
         answer = error
     with answer:
         return answer.status, json.loads(answer.read() or b"null"), answer.headers
-
-
-def eventually(look):
-    """Return what is seen in the end."""
-    for _ in range(300):
-        if found := look():
-            return found
-        time.sleep(0.1)
-    raise TimeoutError
 
 
 def test_the_deployments_own_token_opens_the_api(place, api):
@@ -199,8 +190,8 @@ def test_the_log_tells_who_asked_and_holds_no_token(cloud, clients, place):
 
 
 def test_deployed_again_it_does_not_change(clients):
-    again = stacks.deploy(
-        clients, prefix=PREFIX, parameters={"EndpointImage": "none"}, order=stacks.MIDDLEWARE
+    again = deploy.deploy(
+        clients, prefix=PREFIX, parameters={"EndpointImage": "none"}, order=deploy.MIDDLEWARE
     )
 
     assert {"unchanged"} == {each.change for each in again}
@@ -213,9 +204,9 @@ def test_where_there_is_no_middleware_the_way_to_one_is_told(clients):
 
 def test_traces_are_refused_by_name(clients):
     with pytest.raises(Exception, match="TracingEnabled is not part of the local cloud"):
-        stacks.deploy(
+        deploy.deploy(
             clients,
             prefix="traced",
             parameters={"EndpointImage": "none", "Tracing": "true"},
-            order=stacks.MIDDLEWARE,
+            order=deploy.MIDDLEWARE,
         )

@@ -217,3 +217,22 @@ def test_settings_that_disagree_are_refused_when_templates_are_rendered():
     assert {"BUCKET": "a"} == middleware_parts.together(one, one).Variables
     with pytest.raises(ValueError, match="disagree on BUCKET"):
         middleware_parts.together(one, other)
+
+
+def test_whatever_is_set_aside_calls_those_who_operate_the_middleware(rendered):
+    jobs = rendered[JOBS]
+    queues = of_type(jobs, "AWS::SQS::Queue")
+    takers = {each["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0] for each in queues.values()
+              if "RedrivePolicy" in each}  # fmt: skip
+    takers |= {
+        each["DeadLetterConfig"]["TargetArn"]["Fn::GetAtt"][0]
+        for each in of_type(jobs, "AWS::Lambda::Function").values()
+        if "DeadLetterConfig" in each
+    }
+    watched = {
+        each["Dimensions"][0]["Value"]["Fn::GetAtt"][0]: each["AlarmActions"]
+        for each in of_type(jobs, "AWS::CloudWatch::Alarm").values()
+    }
+
+    assert takers
+    assert {each: [{"Ref": "OperationsTopicArn"}] for each in takers} == watched

@@ -23,6 +23,7 @@ from atelier.cloud.gateway.hooks import (
     meaning,
     metrics,
     policies,
+    queues,
     rotation,
     rules,
     server,
@@ -33,7 +34,7 @@ from atelier.cloud.gateway.hooks.functions import Functions
 from atelier.cloud.gateway.hooks.objects import install as objects
 from atelier.cloud.gateway.hooks.templates import install as templates
 from atelier.cloud.gateway.identity import GatewayIdentity
-from atelier.cloud.gateway.metrics import GatewayMetrics
+from atelier.cloud.gateway.metrics import GatewayMetrics, QueueMetrics
 from atelier.cloud.gateway.persistence import Saver
 from atelier.cloud.gateway.plugins import PLUGINS
 from atelier.cloud.gateway.settings import ACCOUNT, REGION, Home
@@ -62,6 +63,7 @@ class Gateway:
             engine=engine,
         )
         self.saver = Saver()
+        self.queues = QueueMetrics(ACCOUNT, REGION)
         self.functions = Functions(home.root / "functions", _shown_to_functions(self.cloud))
         self._install(home)
 
@@ -75,6 +77,7 @@ class Gateway:
         bus.install()
         expressions.install()
         metrics.install()
+        queues.install()
         stacks.install(plugging.provisioners(PLUGINS, self.cloud, self.identity))
         templates.install({each.type: each.properties for plugin in PLUGINS for each in plugin.resources})
         workflows.install(
@@ -110,6 +113,7 @@ class Gateway:
     async def up(self) -> None:
         """Let each service take up what a stop interrupted."""
         self.saver.start()
+        self.queues.start()
         await asyncio.to_thread(self.cloud.engine.clean)
         for plugin in PLUGINS:
             if plugin.service.start:
@@ -119,6 +123,7 @@ class Gateway:
         """Let each service end its work; one that fails or hangs does not keep the others from it."""
         await asyncio.gather(*(self._end(plugin) for plugin in PLUGINS if plugin.service.stop))
         await asyncio.to_thread(self.functions.stop)
+        await asyncio.to_thread(self.queues.stop)
         await asyncio.to_thread(self.saver.stop)
 
     async def _end(self, plugin: Plugin) -> None:
