@@ -1,4 +1,9 @@
-"""What functions run: their own code as one zip, their dependencies as one layer, both named by content."""
+"""What functions run: their own code as one zip, their dependencies as one layer, both named by content.
+
+Both hold bytecode beside the sources, because a function that starts cannot keep what it compiles: to compile
+Powertools and our own modules would take it longer than to import them. It is of the Python that bundles;
+another one, or one with other bytecode, passes it over and compiles the sources.
+"""
 
 from __future__ import annotations
 
@@ -43,17 +48,34 @@ def functions(source: Path = HERE) -> tuple[str, bytes]:
         source / "__init__.py",
         *(each for part in PARTS for each in sorted((source / part).rglob("*.py"))),
     ]
-    return zipped({f"atelier/{each.relative_to(source)}": each.read_bytes() for each in paths}, "lambdas")
+    files = {f"atelier/{each.relative_to(source)}": each.read_bytes() for each in paths}
+    return zipped(files | bytecode(files), "lambdas")
+
+
+def bytecode(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Compile modules, in a process of its own so that the same sources give the same bytes.
+
+    Nobody compares it with the sources again: they lie in one archive. What does not compile has none.
+    """
+    with tempfile.TemporaryDirectory(prefix="atelier-bytecode-") as folder:
+        for name, body in files.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
+        options = ["-q", "-q", "-s", folder, "--invalidation-mode", "unchecked-hash"]
+        subprocess.run([sys.executable, "-I", "-m", "compileall", *options, folder], check=False)
+        return {str(each.relative_to(folder)): each.read_bytes() for each in Path(folder).rglob("*.pyc")}
 
 
 def layer(lock: Path = LOCK, cache: Path | None = None) -> tuple[str, bytes]:
     """Bundle the dependencies that *lock* names; what was built from it before is in the cache."""
     place = (cache or cache_folder()) / "layers"
-    kept = place / f"{hashlib.sha256(lock.read_bytes()).hexdigest()}.zip"
+    kept = place / f"{hashlib.sha256(lock.read_bytes()).hexdigest()}-{sys.implementation.cache_tag}.zip"
     if kept.exists():
         body = kept.read_bytes()
         return f"layers/{hashlib.sha256(body).hexdigest()[:16]}.zip", body
-    key, body = zipped({f"python/{name}": content for name, content in installed(lock)}, "layers")
+    files = {f"python/{name}": content for name, content in installed(lock)}
+    key, body = zipped(files | bytecode(files), "layers")
     place.mkdir(parents=True, exist_ok=True)
     _write(kept, body)
     return key, body

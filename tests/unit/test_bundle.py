@@ -3,6 +3,7 @@ import io
 import subprocess
 import sys
 import zipfile
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -42,8 +43,42 @@ def test_functions_hold_the_contract_and_the_lambdas_and_nothing_else():
     assert "atelier/__init__.py" in found
     assert "atelier/contract/settings.py" in found
     assert "atelier/lambdas/handlers/pipeline.py" in found
-    assert {"contract", "lambdas", "__init__.py"} == {each.split("/")[1] for each in found}
-    assert not [each for each in found if "__pycache__" in each or not each.endswith(".py")]
+    sources = [each for each in found if each.endswith(".py")]
+    assert {"contract", "lambdas", "__init__.py"} == {each.split("/")[1] for each in sources}
+    assert not [each for each in found if not each.endswith((".py", ".pyc"))]
+
+
+def test_every_module_lies_beside_its_bytecode():
+    found = names(bundle.functions()[1])
+    cached = {each for each in found if each.endswith(".pyc")}
+
+    assert cached == {cache_from_source(each) for each in found if each.endswith(".py")}
+
+
+def test_bytecode_is_taken_without_a_look_at_the_sources(tmp_path):
+    for name, body in {
+        "known.py": b"told = 'other'",
+        **bundle.bytecode({"known.py": b"told = 'this'"}),
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(body)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import known; print(known.told)"
+
+    told = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+
+    assert "this\n" == told.stdout
+
+
+def test_the_same_sources_are_the_same_bytecode_wherever_they_are_compiled():
+    sources = {"one.py": b"def f(x):\n    return x in {'a', 'b', 'c'} or {1: 'a'}[x]\n"}
+
+    assert bundle.bytecode(sources) == bundle.bytecode(sources)
+
+
+def test_a_source_that_does_not_compile_is_shipped_as_it_is():
+    compiled = bundle.bytecode({"new.py": b"x = 1", "old.py": b"print 'this is Python 2'"})
+
+    assert {cache_from_source("new.py")} == compiled.keys()
 
 
 def test_the_bundle_runs_with_nothing_but_itself_and_the_layer(tmp_path):
@@ -96,7 +131,8 @@ def test_a_layer_holds_packages_under_python_without_pips_traces(tmp_path, monke
 
     _, body = bundle.layer(lock, tmp_path / "cache")
 
-    assert ["python/x-1.dist-info/METADATA", "python/x/__init__.py"] == names(body)
+    cached = cache_from_source("python/x/__init__.py")
+    assert ["python/x-1.dist-info/METADATA", "python/x/__init__.py", cached] == names(body)
 
 
 def test_a_layer_is_built_once_for_a_lock(tmp_path, monkeypatch):
