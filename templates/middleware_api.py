@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import json
 
-from troposphere import GetAtt, If, Output, Ref, Sub, Template, apigateway, awslambda, cloudformation
+from troposphere import (
+    AWSObject,
+    Equals,
+    GetAtt,
+    If,
+    Not,
+    Output,
+    Ref,
+    Sub,
+    Template,
+    apigateway,
+    awslambda,
+    cloudformation,
+    secretsmanager,
+)
 
 from atelier.contract.settings import AuthorizerSettings, DeploymentTokenSettings
 from atelier.templates import middleware_parts as middle
@@ -40,7 +54,9 @@ def template() -> Template:
         middle.SUCCESS_TOPIC,
         middle.ERROR_TOPIC,
         middle.USER_REQUESTS,
+        middle.ROTATION_DAYS,
     )
+    t.add_condition(middle.IS_ROTATED, Not(Equals(Ref(middle.ROTATION_DAYS), 0)))
     api = t.add_resource(rest_api())
     authorizer = add_authorizer(t, api)
     methods = add_routes(t, api, authorizer, add_families(t))
@@ -167,7 +183,7 @@ def add_deployment_token(t: Template) -> None:
         timeout=60,
         memory=512,
     )
-    t.add_resource(
+    digest = t.add_resource(
         cloudformation.CustomResource(
             "DeploymentTokenDigest",
             ServiceToken=GetAtt(function, "Arn"),
@@ -187,7 +203,7 @@ def add_deployment_token(t: Template) -> None:
             "detail": {"labelUpdated": ["AWSCURRENT"]},
         },
     )
-    t.add_resource(
+    permission = t.add_resource(
         awslambda.Permission(
             "RotationPermission",
             Action="lambda:InvokeFunction",
@@ -195,4 +211,18 @@ def add_deployment_token(t: Template) -> None:
             Principal="secretsmanager.amazonaws.com",
             SourceArn=secret,
         )
+    )
+    t.add_resource(rotation(function, permission, digest))
+
+
+def rotation(function: awslambda.Function, *after: AWSObject) -> secretsmanager.RotationSchedule:
+    """Make the deployment's token anew by the clock, where the stack's parameter says how often."""
+    return secretsmanager.RotationSchedule(
+        "TokenRotation",
+        Condition=middle.IS_ROTATED,
+        SecretId=Ref(middle.SECRET),
+        RotationLambdaARN=GetAtt(function, "Arn"),
+        RotateImmediatelyOnUpdate=False,
+        RotationRules=secretsmanager.RotationRules(AutomaticallyAfterDays=Ref(middle.ROTATION_DAYS)),
+        DependsOn=[each.title for each in after],
     )

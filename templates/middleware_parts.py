@@ -58,8 +58,17 @@ USER_REQUESTS = Parameter(
     MinValue=1,
     Description="Requests of one user in ten seconds.",
 )
+ROTATION_DAYS = Parameter(
+    "TokenRotationDays",
+    Type="Number",
+    Default="0",
+    MinValue=0,
+    MaxValue=1000,
+    Description="Days after which the deployment's token is made anew; 0 for never by the clock.",
+)
 
 IS_TRACED = "IsTraced"
+IS_ROTATED = "IsRotated"
 DEAD_SECONDS = 14 * 24 * 3600
 
 READ = ("dynamodb:GetItem", "dynamodb:Query")

@@ -236,3 +236,15 @@ def test_whatever_is_set_aside_calls_those_who_operate_the_middleware(rendered):
 
     assert takers
     assert {each: [{"Ref": "OperationsTopicArn"}] for each in takers} == watched
+
+
+def test_the_deployments_token_is_rotated_by_the_clock_only_where_the_stack_is_told_how_often(rendered):
+    rotation = rendered[API]["TokenRotation"]
+    document = json.loads(synth.text(API))
+
+    assert ("IsRotated", "0") == (
+        rotation["Condition"],
+        document["Parameters"]["TokenRotationDays"]["Default"],
+    )
+    assert {"Ref": "TokenRotationDays"} == rotation["Properties"]["RotationRules"]["AutomaticallyAfterDays"]
+    assert {"RotationPermission", "DeploymentTokenDigest"} == set(rotation["DependsOn"])

@@ -11,12 +11,15 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from atelier.cloud.gateway.hooks import policies, state
+from atelier.cloud.context import Refused
+from atelier.cloud.gateway.hooks import bus, policies, schedule, state
 from atelier.cloud.gateway.hooks.private import replace, use
 
 SECRETS, LAMBDA = "services.secretsmanager", "services.lambda_svc"
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 PENDING, PRINCIPAL = "AWSPENDING", "secretsmanager.amazonaws.com"
+
+EVERY = 5.0
 
 logger = logging.getLogger("atelier.cloud.secrets")
 
@@ -29,7 +32,23 @@ def install(region: str, account: str) -> None:
     use(LAMBDA, "_get_func_record_for_ref_in_scope", "function_ref", "account_id", "region")
     use(LAMBDA, "_execution_record_for_config", "func", "config")
     use(LAMBDA, "_execute_function_with_config_scope", "func", "event")
+    use(SECRETS, "_secrets", checked=False)
     replace(SECRETS, "_rotate_secret", "data", by=lambda original: _rotating(original, region, account))
+    threading.Thread(target=_watch, args=(region, account), daemon=True, name="rotation-clock").start()
+
+
+def _watch(region: str, account: str) -> None:
+    """Rotate by the clock what asks for it."""
+    while True:
+        time.sleep(EVERY)
+        try:
+            with bus.scope(account, region):
+                secrets = list(use(SECRETS, "_secrets", checked=False).values())
+                for each in schedule.due(secrets, time.time()):
+                    state.changed("secretsmanager")
+                    _begin(each, str(uuid.uuid4()), region, account)
+        except Exception:  # a thread that ends would end rotation for good
+            logger.exception("what is due for rotation is looked for again")
 
 
 def _rotating(
@@ -42,21 +61,32 @@ def _rotating(
         _, secret = use(SECRETS, "_resolve", checked=False)(data.get("SecretId"))
         if not secret or secret.get("DeletedDate") or secret.get("_PrimarySecretArn"):
             return original(data)  # it knows the words for these
-        if data.get("RotationRules") or str(data.get("RotateImmediately", True)).lower() != "true":
-            words = "RotateSecret: rotation by the clock is not part of the local cloud"
-            return refuse("InvalidParameterException", words, 400)
+        rules = data.get("RotationRules") or secret.get("RotationRules")
+        try:
+            schedule.seconds(rules)
+        except Refused as refused:
+            return refuse("InvalidParameterException", str(refused), 400)
         function = data.get("RotationLambdaARN") or secret.get("RotationLambdaARN")
         if reason := _refusal(function, secret["ARN"], region):
             return refuse("InvalidRequestException", reason, 400)
+        secret |= {"RotationLambdaARN": function, "RotationEnabled": True, "RotationRules": rules}
+        schedule.begin(secret, time.time())
+        state.changed("secretsmanager")
+        named = {"ARN": secret["ARN"], "Name": secret["Name"]}
+        if str(data.get("RotateImmediately", True)).lower() != "true":
+            return respond(named)
         version = str(data.get("ClientRequestToken") or uuid.uuid4())
-        secret |= {"RotationLambdaARN": function, "RotationEnabled": True}
-        for each in secret["Versions"].values():
-            each["Stages"] = [stage for stage in each["Stages"] if stage != PENDING]
-        secret["Versions"].setdefault(version, _empty())["Stages"].append(PENDING)
-        _spawn(secret, version, region, account)
-        return respond({"ARN": secret["ARN"], "Name": secret["Name"], "VersionId": version})
+        _begin(secret, version, region, account)
+        return respond({**named, "VersionId": version})
 
     return rotate
+
+
+def _begin(secret: dict[str, Any], version: str, region: str, account: str) -> None:
+    for each in secret["Versions"].values():
+        each["Stages"] = [stage for stage in each["Stages"] if stage != PENDING]
+    secret["Versions"].setdefault(version, _empty())["Stages"].append(PENDING)
+    _spawn(secret, version, region, account)
 
 
 def _empty() -> dict[str, Any]:

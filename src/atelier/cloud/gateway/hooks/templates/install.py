@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from atelier.cloud.gateway.hooks import state
+from atelier.cloud.gateway.hooks import schedule, state
 from atelier.cloud.gateway.hooks.private import replace, use
 from atelier.cloud.gateway.hooks.templates import completed, required, secrets, vouched
 
@@ -30,6 +30,11 @@ def install(ours: Mapping[str, frozenset[str]]) -> None:
         "create": completed.validator_create,
         "update": completed.validator_update,
         "delete": completed.validator_delete,
+    }
+    handlers[schedule.TYPE] = {
+        "create": schedule.create,
+        "update": schedule.update,
+        "delete": schedule.delete,
     }
     for kind in {*completed.AFTER, *required.BEFORE, *required.BEFORE_DELETE}:
         _wrap(handlers[kind], required.BEFORE.get(kind), completed.AFTER.get(kind))

@@ -111,6 +111,9 @@ VOUCHED: Mapping[str, frozenset[str]] = {
     "AWS::Scheduler::Schedule": _words(
         "Description FlexibleTimeWindow GroupName Name ScheduleExpression State Target"
     ),
+    "AWS::SecretsManager::RotationSchedule": _words(
+        "RotateImmediatelyOnUpdate RotationLambdaARN RotationRules SecretId"
+    ),
     "AWS::SecretsManager::Secret": _words("Description GenerateSecretString Name SecretString Tags"),
     "AWS::StepFunctions::StateMachine": _words(
         "Definition DefinitionS3Location DefinitionString DefinitionSubstitutions LoggingConfiguration"
