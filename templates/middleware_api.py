@@ -26,7 +26,7 @@ from atelier.templates import parts
 from atelier.templates.middleware_families import add_families
 from atelier.templates.middleware_parts import READ, on
 from atelier.templates.middleware_routes import add_refusals, add_routes, invocation
-from atelier.templates.parts import allow, arn
+from atelier.templates.parts import Statement, allow, arn
 from atelier.templates.serving_api import api_deployment
 
 STAGE = "prod"
@@ -49,6 +49,7 @@ def template() -> Template:
         middle.DOWNLOADS_FUNCTION,
         middle.ALLOW_PICKLED,
         middle.SECRET,
+        middle.TOKEN_KEY,
         middle.ENDPOINT_ROLE,
         middle.ENDPOINT_IMAGE,
         middle.SUCCESS_TOPIC,
@@ -178,7 +179,7 @@ def add_deployment_token(t: Template) -> None:
         settings=parts.environment(
             DeploymentTokenSettings, accounts_table=Ref(middle.ACCOUNTS), secret_arn=secret
         ),
-        may=[on(middle.ACCOUNTS, *READ, *changes), allow([*reads, *writes], secret)],
+        may=[on(middle.ACCOUNTS, *READ, *changes), allow([*reads, *writes], secret), using_key()],
         why="Keeps the digest of the deployment's token in step with its secret",
         timeout=60,
         memory=512,
@@ -213,6 +214,16 @@ def add_deployment_token(t: Template) -> None:
         )
     )
     t.add_resource(rotation(function, permission, digest))
+
+
+def using_key() -> Statement:
+    """Allow to read and write secrets under the token's key, and nothing else with it."""
+    through = Sub("secretsmanager.${AWS::Region}.${AWS::URLSuffix}")
+    return allow(
+        ["kms:Decrypt", "kms:GenerateDataKey"],
+        Ref(middle.TOKEN_KEY),
+        StringEquals={"kms:ViaService": through},
+    )
 
 
 def rotation(function: awslambda.Function, *after: AWSObject) -> secretsmanager.RotationSchedule:

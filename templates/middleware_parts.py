@@ -21,6 +21,9 @@ INFERENCES = Parameter("InferencesTableName", Type="String", Description="The ta
 SECRET = Parameter(
     "DeploymentTokenSecretArn", Type="String", Description="The secret that is the deployment's own token."
 )
+TOKEN_KEY = Parameter(
+    "DeploymentTokenKeyArn", Type="String", Description="The key under which the deployment's token is kept."
+)
 ENDPOINT_ROLE = Parameter("EndpointRoleArn", Type="String", Description="The role of endpoints.")
 ENDPOINT_IMAGE = Parameter(
     "EndpointImage", Type="String", Default="none", Description="The image of endpoints, by its digest."

@@ -14,6 +14,7 @@ from troposphere import (
     dynamodb,
     ecr,
     iam,
+    kms,
     s3,
     secretsmanager,
     sns,
@@ -47,7 +48,8 @@ def template() -> Template:
         "CheckpointsTableName": Ref(t.add_resource(indexed("Checkpoints", tables.CHECKPOINTS))),
         "EndpointsTableName": Ref(t.add_resource(indexed("Endpoints", tables.ENDPOINTS))),
         "InferencesTableName": Ref(t.add_resource(indexed("Inferences", tables.INFERENCES))),
-        "DeploymentTokenSecretArn": GetAtt(t.add_resource(deployment_token()), "Id"),
+        "DeploymentTokenKeyArn": GetAtt(key := t.add_resource(token_key()), "Arn"),
+        "DeploymentTokenSecretArn": GetAtt(t.add_resource(deployment_token(key)), "Id"),
         "SuccessTopicArn": Ref(t.add_resource(topic("SuccessTopic"))),
         "ErrorTopicArn": Ref(t.add_resource(topic("ErrorTopic"))),
         "OperationsTopicArn": Ref(t.add_resource(topic("OperationsTopic"))),
@@ -151,7 +153,20 @@ def _recovery(enabled: bool) -> dynamodb.PointInTimeRecoverySpecification:
     return dynamodb.PointInTimeRecoverySpecification(PointInTimeRecoveryEnabled=enabled)
 
 
-def deployment_token() -> secretsmanager.Secret:
+def token_key() -> kms.Key:
+    """Let nobody read the deployment's token who may not use this key too; IAM says who may."""
+    owner = {"AWS": Sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")}
+    statement = {"Effect": "Allow", "Principal": owner, "Action": "kms:*", "Resource": "*"}
+    return kms.Key(
+        "TokenKey",
+        Description="Keeps the key to the REST API that may act for any user",
+        EnableKeyRotation=True,
+        KeyPolicy={"Version": parts.VERSION, "Statement": [statement]},
+        **KEPT,
+    )
+
+
+def deployment_token(key: kms.Key) -> secretsmanager.Secret:
     """Make the deployment's own token; the API knows its digest alone."""
     return secretsmanager.Secret(
         "DeploymentToken",
@@ -159,6 +174,7 @@ def deployment_token() -> secretsmanager.Secret:
         GenerateSecretString=secretsmanager.GenerateSecretString(
             PasswordLength=TOKEN_LENGTH, ExcludePunctuation=True
         ),
+        KmsKeyId=GetAtt(key, "Arn"),
         **KEPT,
     )
 

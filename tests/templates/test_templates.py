@@ -28,6 +28,7 @@ RETAINED = {
     "AWS::S3::Bucket",
     "AWS::DynamoDB::Table",
     "AWS::ECR::Repository",
+    "AWS::KMS::Key",
     "AWS::CodeCommit::Repository",
 }
 
@@ -125,7 +126,9 @@ def test_every_function_logs_to_a_group_that_forgets(name):
 
 @every_template
 def test_no_role_may_do_anything_everywhere(name):
-    for each in walk(resources(name)):
+    # in a key's own policy, * is that key
+    others = {title: each for title, each in resources(name).items() if each["Type"] != "AWS::KMS::Key"}
+    for each in walk(others):
         if each.get("Effect") != "Allow" or "Resource" not in each:
             continue
         assert not [action for action in each["Action"] if "*" in action]
@@ -159,6 +162,16 @@ def test_what_can_be_tagged_says_where_it_belongs(name):
         if each["Type"] in taggable:
             tags = {tag["Key"]: tag["Value"] for tag in each["Properties"]["Tags"]}
             assert {"atelier:installation": {"Ref": "Prefix"}, "atelier:stack": name} == tags
+
+
+@every_template
+def test_every_key_is_rotated_and_left_to_iam(name):
+    for each in resources(name, "AWS::KMS::Key").values():
+        assert each["Properties"]["EnableKeyRotation"]
+        (statement,) = each["Properties"]["KeyPolicy"]["Statement"]
+        assert {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}} == statement[
+            "Principal"
+        ]
 
 
 @every_template

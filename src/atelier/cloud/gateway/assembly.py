@@ -17,6 +17,7 @@ from atelier.cloud.gateway.hooks import (
     alarms,
     apis,
     bus,
+    encryption,
     expressions,
     journal,
     logs,
@@ -90,6 +91,7 @@ class Gateway:
         journal.install()
         apis.install(REGION, ACCOUNT)
         rotation.install(REGION, ACCOUNT)
+        encryption.install(REGION)
         rules.install(REGION, plugging.event_targets(PLUGINS, self.cloud))
         server.install({each.scope: handler(each, self.cloud, self.identity) for each in PLUGINS})
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from atelier.cloud.context import Refused
-from atelier.cloud.gateway.hooks import policies, rules
+from atelier.cloud.gateway.hooks import encryption, policies, rules
 from atelier.cloud.gateway.hooks.private import use
 from atelier.cloud.gateway.hooks.templates.completed import is_true
 from atelier.cloud.gateway.settings import REGION
@@ -52,6 +52,12 @@ def state_machine(properties: Properties) -> None:
     """Refuse a state machine whose role Step Functions may not assume."""
     _present("AWS::StepFunctions::StateMachine", properties, "RoleArn")
     _trusted(properties["RoleArn"], "states.amazonaws.com", "the state machine")
+
+
+def secret(properties: Properties) -> None:
+    """Refuse a secret under a key that is not there."""
+    if key := properties.get("KmsKeyId"):
+        encryption.existing(str(key))
 
 
 def rule(properties: Properties) -> None:
@@ -103,6 +109,7 @@ BEFORE: Mapping[str, Before] = {
     "AWS::Events::Rule": rule,
     "AWS::Lambda::EventSourceMapping": event_source,
     "AWS::Lambda::Function": function,
+    "AWS::SecretsManager::Secret": secret,
     "AWS::StepFunctions::StateMachine": state_machine,
 }
 BEFORE_DELETE: Mapping[str, Callable[[str, Properties], None]] = {

@@ -114,7 +114,7 @@ VOUCHED: Mapping[str, frozenset[str]] = {
     "AWS::SecretsManager::RotationSchedule": _words(
         "RotateImmediatelyOnUpdate RotationLambdaARN RotationRules SecretId"
     ),
-    "AWS::SecretsManager::Secret": _words("Description GenerateSecretString Name SecretString Tags"),
+    "AWS::SecretsManager::Secret": _words("Description GenerateSecretString KmsKeyId Name SecretString Tags"),
     "AWS::StepFunctions::StateMachine": _words(
         "Definition DefinitionS3Location DefinitionString DefinitionSubstitutions LoggingConfiguration"
         " RoleArn StateMachineName StateMachineType Tags"
