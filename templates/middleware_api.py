@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from troposphere import (
     AWSObject,
@@ -20,6 +21,7 @@ from troposphere import (
     secretsmanager,
 )
 
+from atelier.contract.operations import OPERATIONS, Operation
 from atelier.contract.settings import AuthorizerSettings, DeploymentTokenSettings
 from atelier.templates import middleware_parts as middle
 from atelier.templates import parts
@@ -32,6 +34,9 @@ from atelier.templates.serving_api import api_deployment
 STAGE = "prod"
 REQUESTS_PER_SECOND = 500
 BURST = 1000
+COSTLY: Mapping[str, tuple[int, int]] = {"CreateEndpoint": (10, 100), "CreateCheckpoint": (20, 200)}
+"""What all users together may ask of operations that begin long work: requests a second, and at once."""
+
 AUTHORIZED_SECONDS = 60
 """For so long a revoked token may still open the API."""
 
@@ -156,8 +161,20 @@ def api_stage(t: Template, api: apigateway.RestApi, deployment: apigateway.Deplo
                 MetricsEnabled=True,
                 ThrottlingRateLimit=REQUESTS_PER_SECOND,
                 ThrottlingBurstLimit=BURST,
-            )
+            ),
+            *(throttled(OPERATIONS[name], *limits) for name, limits in COSTLY.items()),
         ],
+    )
+
+
+def throttled(operation: Operation, rate: int, burst: int) -> apigateway.MethodSetting:
+    """Bound one operation by itself; API Gateway wants the slashes within a path written as ~1."""
+    return apigateway.MethodSetting(
+        HttpMethod=operation.method,
+        ResourcePath="/" + operation.path.replace("/", "~1"),
+        MetricsEnabled=True,
+        ThrottlingRateLimit=rate,
+        ThrottlingBurstLimit=burst,
     )
 
 

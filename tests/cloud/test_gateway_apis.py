@@ -190,3 +190,19 @@ def test_a_call_has_one_id_in_the_function_the_refusal_and_the_log(cloud, deploy
     lines = cloud.client("logs").filter_log_events(logGroupName=f"access-{unique}")["events"]
     assert [answered["id"], refused] == [each["message"] for each in lines]
     assert answered["trace"].startswith("Root=1-")
+
+
+def test_a_method_is_throttled_by_itself_beside_the_stage(cloud, deploy, unique):
+    settings = [
+        {"HttpMethod": "*", "ResourcePath": "/*", "ThrottlingRateLimit": 100, "ThrottlingBurstLimit": 100},
+        {
+            **{"HttpMethod": "POST", "ResourcePath": "/~1c~1broken"},
+            **{"ThrottlingRateLimit": 0.01, "ThrottlingBurstLimit": 1},
+        },
+    ]
+    resources = an_api(unique)
+    resources["Stage"]["Properties"]["MethodSettings"] = settings
+    api, key = deploy(resources, {"Id": {"Ref": "Api"}})["Id"], f"{unique}-0123456789-0123456789"
+
+    assert [502, 429, 429] == [ask(cloud, api, "{}", key, "/c/broken")[0] for _ in range(3)]
+    assert [200, 200, 200] == [ask(cloud, api, '{"prompt": "hi"}', key)[0] for _ in range(3)]

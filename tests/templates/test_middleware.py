@@ -248,3 +248,11 @@ def test_the_deployments_token_is_rotated_by_the_clock_only_where_the_stack_is_t
     )
     assert {"Ref": "TokenRotationDays"} == rotation["Properties"]["RotationRules"]["AutomaticallyAfterDays"]
     assert {"RotationPermission", "DeploymentTokenDigest"} == set(rotation["DependsOn"])
+
+
+def test_the_stage_is_throttled_and_operations_that_begin_long_work_by_themselves(rendered):
+    settings = rendered[API]["Stage"]["Properties"]["MethodSettings"]
+    limits = {(each["HttpMethod"], each["ResourcePath"]): each["ThrottlingRateLimit"] for each in settings}
+
+    assert {("*", "/*"), ("POST", "/~1endpoints"), ("POST", "/~1checkpoints")} == limits.keys()
+    assert limits["*", "/*"] == max(limits.values())

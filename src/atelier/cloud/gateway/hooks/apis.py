@@ -40,12 +40,26 @@ def install(region: str, account: str) -> None:
         *("owner_account_id", "owner_region"),
         by=_logged,
     )
+    replace("services.cloudformation.provisioners", "_apigw_method_settings", "raw", by=_of_paths)
     use(V1, "_extract_lambda_ref_from_integration_uri", "uri")
     use(V1, "_gw_error", "response_type", "message")
     use(V1, "_match_resource_tree", "api_id", "segments")
     use(V1, "_resolve_api_key", "value")
     use(V1, "_stages_v1", checked=False)
     use(V1, "_gateway_responses", checked=False)
+
+
+def _of_paths(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Read paths as templates write them: ``/~1jobs~1{id}`` is ``/jobs/{id}``."""
+
+    def settings(raw: Any) -> Any:
+        if not isinstance(raw, list):
+            return original(raw)
+        paths = [str(each.get("ResourcePath", "/*")) for each in raw]
+        plain = ["/" + path.removeprefix("/").replace("~1", "/").lstrip("/") for path in paths]
+        return original([{**each, "ResourcePath": path} for each, path in zip(raw, plain, strict=True)])
+
+    return settings
 
 
 def _guarded(
