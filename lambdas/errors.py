@@ -10,6 +10,7 @@ ServiceError                the text says what and why; a person may read it
 ├── Busy                    not now, later
 │   └── Throttled           asked too often; the same later may succeed
 └── Failed                  something that was waited for has failed
+    ├── TimedOut            it gave no answer in time
     └── GateRefused         a trained model is not good enough to be shown to anyone
 
 A document that is not what its class says is the contract's own Invalid.
@@ -56,6 +57,10 @@ class Throttled(Busy):
 
 class Failed(ServiceError):
     """Something that was waited for has failed."""
+
+
+class TimedOut(Failed):
+    """Something that was waited for gave no answer in time."""
 
 
 class GateRefused(Failed):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
-from atelier.lambdas.adapters import faults
-from atelier.lambdas.domain.inferences import Sent, said
-from atelier.lambdas.errors import Busy, Failed, Invalid
+from atelier.lambdas.adapters import containers, faults
+from atelier.lambdas.domain.inferences import Sent
+from atelier.lambdas.errors import Busy, Invalid, TimedOut
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
@@ -19,19 +19,7 @@ TIMEOUT_SECONDS = 3600
 QUEUED_SECONDS = 6 * 3600
 """The longest that SageMaker lets a request wait: an endpoint without instances needs a while to have one."""
 
-LATER = frozenset(
-    {
-        "InternalDependencyException",
-        "ModelNotReadyException",
-        "ServiceUnavailable",
-        "ServiceUnavailableException",
-        "Throttling",
-        "ThrottlingException",
-    }
-)
 UNKNOWN = frozenset({"InternalFailure", "InternalServerError"})
-REFUSED = frozenset({400, 413, 415, 422})
-OVERLOADED = frozenset({429, 503})
 
 
 class SageMakerInvocations:
@@ -72,26 +60,17 @@ class SageMakerInvocations:
         except ConnectionError as error:
             raise Busy(f"endpoint {endpoint} cannot be reached, try again") from error
         except HTTPClientError as error:
-            raise Failed(f"endpoint {endpoint} took too long to answer") from error
+            raise TimedOut(f"endpoint {endpoint} took too long to answer") from error
         except ClientError as error:
-            if faults.code(error) == "ModelError":
-                raise _failure(error) from error
+            if containers.is_theirs(error):
+                raise containers.failure(error, "the endpoint") from error
             raise _refusal(error, endpoint) from error
 
 
 def _refusal(error: ClientError, endpoint: str) -> Exception:
     """Return what SageMaker itself says to a request."""
-    if faults.code(error) in LATER:
+    if faults.code(error) in containers.UNREADY:
         return Busy(f"endpoint {endpoint} is too busy, try again")
     if faults.code(error) in {"ValidationError", "ValidationException"}:
         return Invalid(f"endpoint {endpoint}: {faults.text(error)}")
     return error
-
-
-def _failure(error: ClientError) -> Exception:
-    """Return what a container says to a request."""
-    status = int(error.response.get("OriginalStatusCode") or 500)  # type: ignore[call-overload]
-    words = said(str(error.response.get("OriginalMessage", ""))) or "no reason is given"
-    if status in REFUSED:
-        return Invalid(words)
-    return Busy(words) if status in OVERLOADED else Failed(f"the endpoint failed: {words}")

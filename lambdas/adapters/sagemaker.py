@@ -9,20 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
-from atelier.contract.documents import Invalid
-from atelier.lambdas.adapters import faults
+from atelier.lambdas.adapters import containers, faults
 from atelier.lambdas.domain.training import Endpoint
 from atelier.lambdas.errors import Busy, Failed
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
-
-REFUSED = frozenset({400, 413, 422})
-OVERLOADED = frozenset({429, 503})
-UNREADY = frozenset(
-    {"ThrottlingException", "ServiceUnavailable", "InternalDependencyException", "ModelNotReadyException"}
-)
 
 
 class SageMakerEndpoints:
@@ -107,25 +100,8 @@ class EndpointPrompts:
 
 
 def _translate(error: ClientError) -> Exception:
-    if faults.code(error) in UNREADY:
+    if faults.code(error) in containers.UNREADY:
         return Busy("the model is busy, try again")
-    if faults.code(error) == "ModelError":
-        status = int(error.response.get("OriginalStatusCode") or 500)  # type: ignore[call-overload]
-        words = _words(str(error.response.get("OriginalMessage", "")))
-        if status in REFUSED:
-            return Invalid(words)
-        return Busy(words) if status in OVERLOADED else Failed(f"the model failed: {words}")
+    if containers.is_theirs(error):
+        return containers.failure(error, "the model")
     return Busy("the model is not in service") if faults.is_missing(error) else error
-
-
-def _words(message: str) -> str:
-    """Return what a container said: text, or a member of a JSON object."""
-    try:
-        document = json.loads(message)
-    except ValueError:
-        return message or "no reason is given"
-    if isinstance(document, dict):
-        for name in ("message", "error", "detail"):
-            if isinstance(document.get(name), str):
-                return str(document[name])
-    return message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -129,13 +128,3 @@ class Inference(Value):
 def results_folder(id: str) -> str:
     """Return where the results of a job lie, or lay."""
     return f"{keys.INFERENCES}{id}/results/"
-
-
-def said(words: str) -> str:
-    """Return what a container said: text, or the message of a JSON object."""
-    try:
-        document = json.loads(words)
-    except (ValueError, RecursionError):
-        return words.strip()
-    message = document.get("message") if isinstance(document, dict) else None
-    return message if isinstance(message, str) else words.strip()

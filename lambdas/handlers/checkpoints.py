@@ -21,6 +21,9 @@ from atelier.lambdas.handlers.http import Answer, Api, Call
 from atelier.lambdas.services.middleware import checkpoints
 from atelier.lambdas.services.middleware.checkpoints import Wanted, World
 
+LONGEST_PAGE = 200
+"""Checkpoints on a page at most, since a function's answer has an end; the page says how many it may have."""
+
 api = Api(callers)
 handle = api.handle
 
@@ -32,10 +35,11 @@ def list_checkpoints(call: Call) -> Answer:
     wanted = Wanted(
         types=query["types"], statuses=query["status"], roles=query["roles"], username=query["username"]
     )
+    size = min(query["per_page"], LONGEST_PAGE)
     found = checkpoints.listed(
         wanted, caller=call.caller, checkpoints=keeping.checkpoints, accounts=access.access().accounts
     )
-    page, size = query["page"], query["per_page"]
+    page = query["page"]
     shown = found[(page - 1) * size : page * size]
     told = bodies.Checkpoints(
         page=page,

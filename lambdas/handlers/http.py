@@ -30,6 +30,7 @@ from atelier.lambdas.errors import (
     NotFound,
     Refused,
     Throttled,
+    TimedOut,
     TooLarge,
     Unauthenticated,
 )
@@ -49,6 +50,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Throttled: HTTPStatus.TOO_MANY_REQUESTS,
     Busy: HTTPStatus.SERVICE_UNAVAILABLE,
+    TimedOut: HTTPStatus.GATEWAY_TIMEOUT,
     Failed: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 """The one place where our errors become HTTP; to the clients of this API a conflict is a bad request."""

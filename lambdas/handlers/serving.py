@@ -11,9 +11,9 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
 from aws_lambda_powertools.metrics import MetricUnit
 
-from atelier.contract.documents import Invalid
+from atelier.contract import documents
 from atelier.lambdas.bootstrap import training as bootstrap
-from atelier.lambdas.errors import Busy, Conflict, Failed, NotFound, TooLarge
+from atelier.lambdas.errors import Busy, Conflict, Failed, Invalid, NotFound, TooLarge
 from atelier.lambdas.services import completions
 
 logger = Logger()
@@ -21,6 +21,7 @@ metrics = Metrics(namespace="Atelier")
 app = APIGatewayRestResolver()
 
 STATUS: Mapping[type[Exception], HTTPStatus] = {
+    documents.Invalid: HTTPStatus.BAD_REQUEST,
     Invalid: HTTPStatus.BAD_REQUEST,
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,

@@ -12,7 +12,6 @@ from botocore.stub import ANY, Stubber
 from function_fakes import NOW, RUN, flow_input, metrics, version
 from moto import mock_aws
 
-from atelier.contract.documents import Invalid
 from atelier.lambdas.adapters.codepipeline import JobReports, PipelineApprovals
 from atelier.lambdas.adapters.flows import StateMachine
 from atelier.lambdas.adapters.registry import DynamoRegistry
@@ -20,8 +19,7 @@ from atelier.lambdas.adapters.sagemaker import EndpointPrompts, SageMakerEndpoin
 from atelier.lambdas.adapters.stacks import CloudFormationStacks
 from atelier.lambdas.adapters.storage import DataBucket, S3Artifacts
 from atelier.lambdas.domain.training import Approval, Step
-from atelier.lambdas.errors import Busy, Conflict, Failed, NotFound
-from atelier.lambdas.errors import Invalid as Senseless
+from atelier.lambdas.errors import Busy, Conflict, Failed, Invalid, NotFound
 
 KEYS = {
     "region_name": "us-east-1",
@@ -104,7 +102,7 @@ def test_a_version_that_is_not_there_is_not_found(table):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_metric_that_is_no_number_is_refused_by_its_name(table, value):
-    with pytest.raises(Senseless, match=f"train:loss is {value}"):
+    with pytest.raises(Invalid, match=f"train:loss is {value}"):
         table.record(version(0, metrics={"train:loss": value}))
 
 

@@ -16,7 +16,8 @@ from functools import partial
 from typing import Any
 
 from atelier.contract import keys
-from atelier.lambdas.domain.inferences import Inference, Result, results_folder, said
+from atelier.lambdas.domain.containers import said
+from atelier.lambdas.domain.inferences import Inference, Result, results_folder
 from atelier.lambdas.errors import Busy, Failed, TooLarge
 from atelier.lambdas.ports.inferences import Inferences, Objects
 from atelier.lambdas.services.middleware.access import settled

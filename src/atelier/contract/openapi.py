@@ -46,6 +46,9 @@ REFUSALS: Mapping[int, tuple[str, str]] = {
 }
 """The name of each refusal's schema, and what it means."""
 
+SEGMENT: Mapping[str, Any] = {"type": "string", "minLength": 1, "pattern": "^[^/]+$"}
+"""What a path's parameter may be: API Gateway takes even an encoded slash for one, and finds no such path."""
+
 
 def document(url: str | None = None) -> dict[str, Any]:
     """Return the document of the API at *url*."""
@@ -91,9 +94,8 @@ def _permissions(operation: Operation) -> str:
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
     names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
-    text = {"type": "string", "minLength": 1}
     found: list[dict[str, Any]] = [
-        {"name": each, "in": "path", "required": True, "schema": text} for each in names
+        {"name": each, "in": "path", "required": True, "schema": SEGMENT} for each in names
     ]
     found += [_query(each) for each in operation.query]
     if operation.acts_as_user:

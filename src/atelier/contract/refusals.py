@@ -30,7 +30,7 @@ GATEWAY_REFUSALS: Mapping[str, GatewayRefusal] = MappingProxyType(
         "REQUEST_TOO_LARGE": GatewayRefusal(status=413, message="Request Entity Too Large"),
         "QUOTA_EXCEEDED": GatewayRefusal(status=429, message="Limit Exceeded"),
         "THROTTLED": GatewayRefusal(status=429, message="Too Many Requests"),
-        "AUTHORIZER_FAILURE": GatewayRefusal(status=500, message="Internal Server Error"),
+        "AUTHORIZER_FAILURE": GatewayRefusal(status=503, message="Service Unavailable"),
         "AUTHORIZER_CONFIGURATION_ERROR": GatewayRefusal(status=500, message="Internal Server Error"),
         "INTEGRATION_FAILURE": GatewayRefusal(status=503, message="Service Unavailable"),
         "INTEGRATION_TIMEOUT": GatewayRefusal(status=504, message="Endpoint request timed out"),
