@@ -1,5 +1,6 @@
 """What the cloud holds survives a stop, and nearly all of it a kill."""
 
+import http.client
 import json
 import os
 import signal
@@ -7,7 +8,9 @@ import subprocess
 import sys
 import time
 
+import boto3
 import pytest
+from botocore.config import Config
 from conftest import start_cloud
 
 from atelier.cloud.gateway import launch, processes
@@ -174,3 +177,44 @@ def test_a_server_that_cannot_start_says_why(home):
 
     with pytest.raises(launch.CannotStart, match=r"did not start: unable to open database file \(log: "):
         launch.start(home)
+
+
+def signed_by_a_role(cloud, role):
+    """Return a link that a role has signed, to an object that it may read."""
+    cloud.client("s3").create_bucket(Bucket="linked")
+    cloud.client("s3").put_object(Bucket="linked", Key="x", Body=b"content")
+    may = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::linked/*"}
+    arn = role(cloud, [may], {"AWS": "arn:aws:iam::000000000000:root"})
+    key = cloud.client("sts").assume_role(RoleArn=arn, RoleSessionName="signer")["Credentials"]
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=cloud.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=key["AccessKeyId"],
+        aws_secret_access_key=key["SecretAccessKey"],
+        aws_session_token=key["SessionToken"],
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+    )
+    return s3.generate_presigned_url("get_object", Params={"Bucket": "linked", "Key": "x"}), arn
+
+
+def fetched(link):
+    connection = http.client.HTTPConnection(link.split("/")[2], timeout=30)
+    try:
+        connection.request("GET", "/" + link.split("/", 3)[3])
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_a_link_stays_good_over_a_stop_until_its_role_may_no_more(home, role):
+    link, arn = signed_by_a_role(start_cloud(home), role)
+    assert (200, b"content") == fetched(link)
+
+    launch.stop(home)
+    again = start_cloud(home)
+
+    assert (200, b"content") == fetched(link)
+    again.client("iam").delete_role_policy(RoleName=arn.rpartition("/")[2], PolicyName="test")
+    assert 403 == fetched(link)[0]

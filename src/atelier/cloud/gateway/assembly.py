@@ -28,6 +28,7 @@ from atelier.cloud.gateway.hooks import (
     rotation,
     rules,
     server,
+    sessions,
     stacks,
     workflows,
 )
@@ -71,6 +72,7 @@ class Gateway:
     def _install(self, home: Home) -> None:
         key = json.loads(home.credentials.read_text(encoding="utf-8"))
         access.install((key["access_key"], key["secret_key"]), ACCOUNT, [each.scope for each in PLUGINS])
+        sessions.install()
         alarms.install()
         policies.install()
         meaning.install()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from atelier.cloud.context import Credentials
+from atelier.cloud.gateway.hooks import state
 from atelier.cloud.gateway.hooks.private import replace, use
 
 SESSION_SECONDS = 12 * 3600
@@ -61,6 +62,7 @@ def register(
     if seconds is not None:
         session["Expiration"] = time.time() + seconds
     use("services.sts", "register_session", "access_key", "session")(credentials.access_key, session)
+    state.changed("sts")
     return credentials
 
 
