@@ -343,3 +343,53 @@ def test_what_is_logged_holds_no_link(api, caplog):
     logged = str([each.__dict__ for each in caplog.records])
     assert "answered" in logged
     assert not re.search(r"X-Amz-Signature|uploadId", logged)
+
+
+def test_a_page_ends_where_an_answer_must_whoever_asks_for_more(api):
+    begin(api, name="a.safetensors")
+
+    page = api.list(per_page=["1000"])
+
+    assert (200, 1, 1) == (page["per_page"], page["pages"], page["total"])
+
+
+WHO = ["GetItem", "BatchGetItem"]
+COSTS = {
+    "ListCheckpoints": ["Query"],
+    "CreateCheckpoint": ["BatchGetItem", "CreateMultipartUpload", "BatchGetItem", "TransactWriteItems"],
+    "UpdateCheckpoint": ["GetItem", "CompleteMultipartUpload", "GetObject", "TransactWriteItems"],
+    "DeleteCheckpoints": [
+        "GetItem",
+        "TransactWriteItems",
+        "AbortMultipartUpload",
+        "ListObjectsV2",
+        "DeleteObjects",
+        "TransactWriteItems",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_an_operation_makes_few_calls_and_scans_nothing(api, name):
+    begun, calls = begin(api), []
+    if name == "DeleteCheckpoints":
+        finish(api, begun)
+    boto = [wiring.answering().keeping.checkpoints._client, wiring.answering().keeping.uploads._client]
+    for each in [*boto, access.access().accounts._client]:
+        each.meta.events.register("before-call", lambda model, **_: calls.append(model.name))
+
+    ask(api, name, begun)
+
+    assert [*WHO, *COSTS[name]] == [each for each in calls if each != "UpdateItem"]
+    assert calls.count("UpdateItem") <= 1
+
+
+def ask(api, name, begun):
+    """Ask for an operation on an upload that was begun."""
+    if name == "ListCheckpoints":
+        return api.list()
+    if name == "CreateCheckpoint":
+        return begin(api, name="b.safetensors")
+    if name == "UpdateCheckpoint":
+        return finish(api, begun)
+    return api.call(name, {"checkpoint_id_list": [begun["checkpoint"]["id"]]})

@@ -18,7 +18,7 @@ from atelier.lambdas.adapters.objects import S3Objects
 from atelier.lambdas.adapters.scaling import ApplicationScaling
 from atelier.lambdas.domain.endpoints import Sight
 from atelier.lambdas.domain.inferences import Sent
-from atelier.lambdas.errors import Busy, Failed, Invalid, Throttled, TooLarge
+from atelier.lambdas.errors import Busy, Failed, Invalid, Throttled, TimedOut, TooLarge
 
 PARTS = Parts(
     image="r/diffusion@sha256:1",
@@ -369,7 +369,7 @@ def test_a_container_refuses_in_its_own_words(runtime, kind, status, said, words
 
 
 def test_a_real_time_endpoint_may_take_too_long():
-    with pytest.raises(Failed, match="took too long"):
+    with pytest.raises(TimedOut, match="took too long"):
         answer(Raising(ReadTimeoutError(endpoint_url="x")))
     with pytest.raises(Busy, match="cannot be reached"):
         answer(Raising(ConnectTimeoutError(endpoint_url="x")))

@@ -326,6 +326,7 @@ def test_jobs_are_listed_for_the_user_of_a_users_token():
         (errors.Throttled("no"), 429),
         (errors.Busy("no"), 503),
         (errors.Failed("no"), 500),
+        (errors.TimedOut("no"), 504),
         (errors.GateRefused("no"), 500),
     ],
 )
