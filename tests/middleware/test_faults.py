@@ -1,17 +1,14 @@
 """What goes wrong by itself, or because someone wants it to: nothing is lost, doubled, or told too much."""
 
 import json
-import os
-import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import pytest
 import studio as shop
+from faults import API, STATE, resource, shoot
 
-STATE, API = "atelier-middleware-state", "atelier-middleware-api"
 HOSTILE = [
     "../../etc/passwd",
     "..\\..\\windows",
@@ -63,11 +60,6 @@ def painting(studio):
     return ask
 
 
-def resource(studio, stack, name):
-    found = studio.clients.cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId=name)
-    return found["StackResourceDetail"]["PhysicalResourceId"]
-
-
 def tell(studio, job, topic, document):
     """Bring a notice as SageMaker would."""
     sns = studio.clients._client("sns")
@@ -99,6 +91,15 @@ def test_hostile_ids_and_names_find_nothing(studio, value):
         answer = studio.ask(operation, at={"id": value, "username": value})
 
         assert answer.status_code in {400, 403, 404}, (operation, answer.text)
+
+
+@pytest.mark.parametrize("path", ["inferences/a%2Fb", "inferences/..%2Fusers", "users/a%2Fb/tokens"])
+def test_an_encoded_slash_is_a_slash_and_no_such_path_is_there(studio, path):
+    headers = {"x-api-key": studio.token, "username": "api"}
+
+    answer = httpx.get(studio.url + path, headers=headers, trust_env=False, timeout=60)
+
+    assert (404, "Not Found") == (answer.status_code, answer.json()["message"])
 
 
 @pytest.mark.parametrize("value", HOSTILE)
@@ -213,7 +214,7 @@ def test_jobs_outlive_functions_that_are_killed(studio, painting):
 
     def kill():
         while not over.wait(0.4):
-            killed.extend(shoot(studio))
+            killed.extend(shoot(studio, "InferencesFunction"))
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -230,28 +231,3 @@ def test_jobs_outlive_functions_that_are_killed(studio, painting):
     assert begun
     assert len(set(begun)) == len(begun)
     assert {"succeeded"} == {shop.ended(studio, each)["status"] for each in begun}
-
-
-def shoot(studio):
-    """Kill every function's process that works for the inferences now; yield what was killed."""
-    cloud = json.loads((studio.home / "cloud.json").read_text())["pid"]
-    for each in children(cloud):
-        try:
-            environment = Path(f"/proc/{each}/environ").read_bytes()
-            if b"InferencesFunction" in environment:
-                os.kill(each, signal.SIGKILL)
-                yield each
-        except OSError:
-            continue
-
-
-def children(pid):
-    """Return a process's descendants."""
-    found, waiting = [], [pid]
-    while waiting:
-        of = waiting.pop()
-        for task in Path(f"/proc/{of}/task").glob("*/children"):
-            mine = [int(each) for each in task.read_text().split()]
-            found += mine
-            waiting += mine
-    return found
