@@ -172,6 +172,13 @@ def test_an_integration_that_takes_too_long_is_given_up(cloud, deploy, unique):
     assert 504 == ask(cloud, api, '{"prompt": "hi"}', f"{unique}-0123456789-0123456789")[0]
 
 
+def test_a_function_may_say_null_for_a_body_of_nothing(cloud, deploy, unique):
+    silent = "def handler(event, context):\n  return {'statusCode': 200, 'body': None}"
+    api = deploy(an_api(unique, source=silent), {"Id": {"Ref": "Api"}})["Id"]
+
+    assert (200, "") == ask(cloud, api, '{"prompt": "hi"}', f"{unique}-0123456789-0123456789")
+
+
 def test_a_call_has_one_id_in_the_function_the_refusal_and_the_log(cloud, deploy, unique):
     source = (
         "import json\n"

@@ -81,13 +81,18 @@ def _guarded(
         except TimeoutError:
             return error("INTEGRATION_TIMEOUT", "Endpoint request timed out")
         if not isinstance(answer, tuple) or answer[0] != FAILED:
-            return answer
+            return _told(answer)
         # the function's error text is in its log, and for nobody who calls the API
         if "DEFAULT_5XX" in use(V1, "_gateway_responses", checked=False).get(api_id, {}):
             return error("DEFAULT_5XX", "Internal server error")
         return FAILED, {"Content-Type": "application/json"}, b'{"message": "Internal server error"}'
 
     return invoke
+
+
+def _told(answer: Any) -> Any:
+    """Take a function's null for a body of nothing, as API Gateway does."""
+    return (*answer[:2], b"") if isinstance(answer, tuple) and answer[2] is None else answer
 
 
 def _refusal(integration: Mapping[str, Any], source: str, region: str, account: str) -> str | None:
