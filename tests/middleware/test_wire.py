@@ -149,15 +149,16 @@ def test_an_endpoint_that_sagemaker_is_too_busy_to_make_leaves_nothing(studio, w
 
 
 def test_jobs_of_a_function_killed_between_any_two_calls_come_to_their_end(studio, wire, paint):
-    line, before = wire("InferencesFunction"), jobs(studio)
+    line, before, killed = wire("InferencesFunction"), jobs(studio), []
     assert 202 == paint().status_code
 
     for spared in range(len(line.called)):
-        death = Fault(spared=spared, times=1, then=lambda: shoot(studio, "InferencesFunction"))
+        death = Fault(spared=spared, times=1, then=lambda: killed.extend(shoot(studio, "InferencesFunction")))
         with line.faulty(death, surely=spared < CERTAIN):
             answer = paint()
         assert answer.status_code in {202, 500, 503, 504}, answer.text
 
+    assert len(killed) >= CERTAIN
     for job in jobs(studio).keys() - before.keys():
         if "inprogress" == studio.data("GetInferenceJob", at={"id": job})["status"]:
             grown_old(studio, job)
