@@ -30,7 +30,14 @@ def error(code, message, operation="Operation"):
     return ClientError({"Error": {"Code": code, "Message": message}}, operation)
 
 
-class FakeS3:
+class FakeClient:
+    """A client that may be closed and asked again: here one stands for those of all jobs."""
+
+    def close(self):
+        pass
+
+
+class FakeS3(FakeClient):
     def __init__(self):
         self.objects = {}
 
@@ -53,7 +60,7 @@ class FakeS3:
 
 
 @dataclass
-class FakeCodeBuild:
+class FakeCodeBuild(FakeClient):
     """Builds that end when `release` is set, with what `ending` says."""
 
     s3: FakeS3
@@ -81,7 +88,7 @@ class FakeCodeBuild:
 
 
 @dataclass
-class FakeLambda:
+class FakeLambda(FakeClient):
     """Functions by name: each gets its event, and returns the FunctionError's body or None."""
 
     functions: dict[str, Callable[[dict[str, Any]], Any]] = field(default_factory=dict)
@@ -97,7 +104,7 @@ class FakeLambda:
         return {**answer, "FunctionError": "Unhandled"} if failure else answer
 
 
-class FakeTopic:
+class FakeTopic(FakeClient):
     def __init__(self):
         self.messages = []
 
@@ -106,7 +113,7 @@ class FakeTopic:
 
 
 @dataclass
-class FakeStacks:
+class FakeStacks(FakeClient):
     """One stack, whose next operation ends in `ending` with these events."""
 
     ending: str = "CREATE_COMPLETE"
@@ -358,7 +365,7 @@ def until(look, seconds=10):
     raise AssertionError("it did not happen in time")
 
 
-class FakeRepository:
+class FakeRepository(FakeClient):
     """A CodeCommit whose branch is always at one commit."""
 
     def get_branch(self, **_request):
@@ -474,7 +481,7 @@ def test_a_failed_build_names_its_command(workshop):
 
 
 def test_a_role_that_may_not_is_named(workshop):
-    class Denying:
+    class Denying(FakeClient):
         def start_build(self, **_request):
             raise error(
                 "AccessDeniedException", "not authorized to perform: codebuild:StartBuild", "StartBuild"
@@ -512,7 +519,7 @@ def test_a_role_that_codepipeline_may_not_assume_makes_no_pipeline(tmp_path, rep
 
 
 def test_an_unexpected_error_fails_the_action_without_its_text(workshop):
-    class Broken:
+    class Broken(FakeClient):
         def start_build(self, **_request):
             raise RuntimeError("secret detail")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -138,7 +139,7 @@ class Job:
         now = self.engine.settings.now()
         if self._credentials is None or now - self._credentials[0] > CREDENTIALS_LAST:
             self._credentials = (now, self.assume())
-            self._clients = {}
+            self.close()
         return self._credentials[1]
 
     def assume(self, policy: Mapping[str, Any] | None = None) -> Credentials:
@@ -154,6 +155,12 @@ class Job:
         if service not in self._clients:
             self._clients[service] = self.cloud.client(service, credentials, **options)
         return self._clients[service]
+
+    def close(self) -> None:
+        """Give up the clients and their connections."""
+        for each in self._clients.values():
+            each.close()
+        self._clients = {}
 
     @property
     def deadline(self) -> datetime:
@@ -204,7 +211,8 @@ def carry(engine: Engine, run_id: str, action_id: str, kinds: Mapping[str, Perfo
         action = engine.live(run_id, action_id)
         if action is None:
             return
-        settled = _outcome(Job(engine, engine.history.get(run_id), action), kinds)
+        with closing(Job(engine, engine.history.get(run_id), action)) as job:
+            settled = _outcome(job, kinds)
     except (Gone, KeyError, ServiceError):  # the two latter: the pipeline was deleted meanwhile
         return
     if not engine.closing:  # what fails while the cloud goes down is taken up again at the next start

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -66,7 +67,7 @@ class Access:
         self._session = session
         self._credentials: Credentials | None = None
         self._since = 0.0
-        self._clients: dict[str, tuple[Credentials, Any]] = {}
+        self._clients: dict[str, tuple[Credentials, Any, Callable[[], object]]] = {}
 
     def credentials(self) -> Credentials:
         """Return fresh credentials of the role, or raise RoleError."""
@@ -84,10 +85,12 @@ class Access:
     def shared(self, service: str) -> Any:
         """Return a client that acts as the role and serves all threads until its credentials age."""
         credentials = self.credentials()
-        used, client = self._clients.get(service, (None, None))
+        used, client, close = self._clients.get(service, (None, None, lambda: None))
         if used is not credentials:
+            close()
             client = self._cloud.client(service, credentials)
-            self._clients[service] = (credentials, client)
+            # threads that still hold the client hold this object too: its connections go with it
+            self._clients[service] = (credentials, client, weakref.finalize(self, client.close))
         return client
 
     def log(self, group: str, stream: str) -> Log:
