@@ -14,6 +14,11 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from docker_machine import (  # noqa: F401 - hooks: what needs Docker is left out where there is none
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_terminal_summary,
+)
 from stacks import Stacks
 
 from atelier.cloud.gateway import launch
