@@ -97,7 +97,7 @@ def _count_problem(selection: Document) -> str | None:
 
 def apply(cloud: Cloud, name: str) -> None:
     """Delete a repository's images that its policy lets expire."""
-    with repositories(cloud).lock:
+    with catalogue.CHANGING, repositories(cloud).lock:
         record = repositories(cloud).get(name)
         if record is None or not record.get("lifecyclePolicyText"):
             return

@@ -1,0 +1,152 @@
+"""One HTTP exchange passed on to a Unix socket, both bodies streamed in bounded memory.
+
+What the registry holds are layers of gigabytes: no body is ever whole in memory here, and who reads slowly
+slows down who sends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h11
+
+from atelier.cloud.engines.sockets import opened
+
+CHUNK = 256 * 1024
+
+LAST_WORD = 1.0
+"""Seconds in which a registry that takes no more of a request may still say why."""
+
+ANSWER = 300.0
+"""Seconds in which a registry that was told everything answers: it hashes a layer first."""
+
+# What belongs to one connection, not to the message; the caller's password stays here.
+OWN = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade", b"expect"}
+    | {b"authorization", b"host"}
+)
+
+Headers = list[tuple[bytes, bytes]]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class BrokenOff(Exception):
+    """The other side went away; `answered` says whether its answer had begun."""
+
+    def __init__(self, *, answered: bool) -> None:
+        super().__init__("the image registry broke off")
+        self.answered = answered
+
+
+class Gone(Exception):
+    """The client went away."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the registry."""
+
+    method: str
+    target: str
+    headers: Headers
+
+
+async def relay(path: Path, request: Request, receive: Receive, send: Send) -> int:
+    """Pass a request on, and its answer back through ASGI's *send*; return the answer's status."""
+    try:
+        reader, writer = await opened(path, CHUNK)
+    except OSError as error:
+        raise BrokenOff(answered=False) from error
+    exchange = _Exchange(reader, writer)
+    sending = asyncio.create_task(exchange.ask(request, receive))
+    try:
+        return await exchange.answer(sending, send)
+    finally:
+        sending.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Gone, OSError):
+            await sending
+        writer.transport.abort()
+
+
+def passed_on(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Return the headers that are the message's own."""
+    return [(name, value) for name, value in headers if name.lower() not in OWN]
+
+
+class _Exchange:
+    """The registry's side of one exchange."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._protocol = h11.Connection(h11.CLIENT)
+
+    async def ask(self, request: Request, receive: Receive) -> None:
+        """Send the request as its body comes."""
+        headers = [(b"host", b"registry"), (b"connection", b"close"), *passed_on(request.headers)]
+        await self._write(h11.Request(method=request.method, target=request.target, headers=headers))
+        async for body in _body(receive):
+            await self._write(h11.Data(data=body))
+        await self._write(h11.EndOfMessage())
+
+    async def answer(self, sending: asyncio.Task[None], send: Send) -> int:
+        """Hand the answer on as it comes."""
+        head = await self._head(sending)
+        headers = [(name, value) for name, value in passed_on(head.headers) if name != b"transfer-encoding"]
+        await send({"type": "http.response.start", "status": head.status_code, "headers": headers})
+        try:
+            while not isinstance(event := await self._event(), h11.EndOfMessage):
+                if isinstance(event, h11.Data):
+                    await send({"type": "http.response.body", "body": bytes(event.data), "more_body": True})
+        except (OSError, h11.RemoteProtocolError) as error:
+            raise BrokenOff(answered=True) from error
+        await send({"type": "http.response.body", "body": b""})
+        return head.status_code
+
+    async def _head(self, sending: asyncio.Task[None]) -> h11.Response:
+        """Return the answer's head; it may come before the request was read to its end."""
+        reading = asyncio.create_task(self._response())
+        try:
+            await asyncio.wait([reading, sending], return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done() and (failure := sending.exception()):
+                if not isinstance(failure, OSError):
+                    raise failure
+                return await asyncio.wait_for(reading, LAST_WORD)
+            return await asyncio.wait_for(reading, ANSWER)
+        except (OSError, h11.ProtocolError, TimeoutError) as error:
+            raise BrokenOff(answered=False) from error
+        finally:
+            reading.cancel()
+
+    async def _response(self) -> h11.Response:
+        while True:
+            event = await self._event()
+            if isinstance(event, h11.Response):
+                return event
+            if not isinstance(event, h11.InformationalResponse):
+                raise h11.RemoteProtocolError(f"{type(event).__name__} before the answer")
+
+    async def _event(self) -> Any:
+        while (event := self._protocol.next_event()) is h11.NEED_DATA:
+            self._protocol.receive_data(await self._reader.read(CHUNK))
+        return event
+
+    async def _write(self, event: h11.Event) -> None:
+        self._writer.write(self._protocol.send(event) or b"")
+        await self._writer.drain()
+
+
+async def _body(receive: Receive) -> AsyncIterator[bytes]:
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        if body := message.get("body"):
+            yield body
+        more = message.get("more_body", False)
