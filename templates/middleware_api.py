@@ -37,6 +37,7 @@ def template() -> Template:
         middle.SECRET,
         middle.ENDPOINT_ROLE,
         middle.ENDPOINT_IMAGE,
+        middle.REPOSITORY_URI,
         middle.SUCCESS_TOPIC,
         middle.ERROR_TOPIC,
         middle.USER_REQUESTS,

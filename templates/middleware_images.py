@@ -5,13 +5,11 @@ from __future__ import annotations
 from troposphere import GetAtt, Output, Parameter, Ref, Sub, Template, codebuild, iam, logs
 
 from atelier.templates import parts
+from atelier.templates.middleware_parts import REPOSITORY_URI
 from atelier.templates.parts import allow, arn, objects
 
 REPOSITORY = Parameter(
     "DiffusionRepositoryName", Type="String", Description="The repository of the images of endpoints."
-)
-REPOSITORY_URI = Parameter(
-    "DiffusionRepositoryUri", Type="String", Description="Where those images are pushed to, as ECR says it."
 )
 SOURCE = Parameter(
     "ImageSourceKey", Type="String", Description="Key of what the image is built from; names its hash."
