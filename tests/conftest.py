@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import uuid
@@ -22,6 +23,8 @@ from docker_machine import (  # noqa: F401 - hooks: what needs Docker is left ou
 from stacks import Stacks
 
 from atelier.cloud.gateway import launch
+
+os.environ["ATELIER_ENGINE"] = "process"  # whatever answers here: a test that means Docker says so
 
 
 @dataclass
@@ -56,8 +59,8 @@ class RunningCloud:
         )
 
 
-def start_cloud(home: Path) -> RunningCloud:
-    return RunningCloud(home, launch.start(home))
+def start_cloud(home: Path, engine: str = "process") -> RunningCloud:
+    return RunningCloud(home, launch.start(home, engine=engine))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,154 @@
+"""A container that Docker runs: its log, its end, and why it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from docker.errors import APIError, NotFound
+
+from atelier.cloud.context import Fault
+from atelier.cloud.engines.docker.client import AWAY, FAILURES, explain
+from atelier.cloud.engines.lines import Lines
+
+KILLED = 128 + signal.SIGKILL
+AWAY_PATIENCE = 30.0
+"""Seconds that an engine may take to be back before its containers count as ended."""
+KILL_PATIENCE = 30.0
+LOOK = 0.5
+
+GONE = Fault("the Docker engine was stopped while the container ran", is_platform=True)
+REMOVED = Fault("the container was removed by someone else while it ran", is_platform=True)
+
+logger = logging.getLogger(__name__)
+
+Output = Iterator[tuple[bytes | None, bytes | None]]
+
+
+class DockerRunning:
+    """A started container. *output* was attached before its start, so that no line is missed."""
+
+    def __init__(
+        self,
+        api: Any,
+        identifier: str,
+        output: Output,
+        *,
+        log: Callable[[str], None],
+        limit: str,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.fault: Fault | None = None
+        self._api, self._id, self._log, self._limit, self._at_end = api, identifier, log, limit, ended
+        self._code, self._log_broke = 0, False
+        self._ended, self._abandoned = threading.Event(), threading.Event()
+        self.pid = self._pid()
+        threading.Thread(target=self._follow, args=(output,), daemon=True).start()
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Return the exit code once the log is complete, or None when *timeout* seconds passed before."""
+        return self._code if self._ended.wait(timeout) else None
+
+    def stop(self, grace: float) -> int:
+        """Send SIGTERM, SIGKILL after *grace* seconds; return the exit code."""
+        if not self._ended.is_set():
+            self._signal(signal.SIGTERM)
+        if not self._ended.wait(grace):
+            self._signal(signal.SIGKILL)
+            if not self._ended.wait(KILL_PATIENCE):
+                self._abandoned.set()
+                self._ended.wait()
+        return self._code
+
+    def _pid(self) -> int:
+        with contextlib.suppress(*FAILURES):
+            return int(self._api.inspect_container(self._id)["State"]["Pid"])
+        return 0
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            self._api.kill(self._id, int(number))
+        except APIError:  # it has ended meanwhile
+            return
+        except FAILURES as error:
+            logger.warning("container %s cannot be ended: %s", self._id[:12], explain(error))
+            self._abandoned.set()
+
+    def _follow(self, output: Output) -> None:
+        try:
+            self._code, self.fault = self._course(output)
+            with contextlib.suppress(*FAILURES):
+                self._api.remove_container(self._id, force=True, v=True)
+        except Exception:  # the edge: whoever waits must not wait for ever
+            logger.exception("container %s is lost", self._id[:12])
+            self._code, self.fault = KILLED, GONE
+        finally:
+            self._at_end()
+            self._ended.set()
+
+    def _course(self, output: Output) -> tuple[int, Fault | None]:
+        """Follow the container to its end, through restarts of its engine."""
+        was_away = False
+        while True:
+            self._pump(output)
+            try:
+                self._api.wait(self._id, timeout=None)
+                return self._ending(was_away=was_away)
+            except NotFound:
+                return KILLED, GONE if was_away else REMOVED
+            except FAILURES as error:
+                was_away = True
+                logger.warning("container %s: %s", self._id[:12], explain(error))
+                if not self._is_back():
+                    return KILLED, GONE
+            with contextlib.suppress(*FAILURES):
+                output = self._api.attach(self._id, stream=True, demux=True)
+
+    def _pump(self, output: Output) -> None:
+        """Log what the container says until it or the engine ends."""
+        streams = Lines(self._say), Lines(self._say)
+        try:
+            for pieces in output:
+                for lines, piece in zip(streams, pieces, strict=True):
+                    if piece:
+                        lines.feed(piece)
+        except FAILURES as error:
+            logger.info("container %s: its output broke off: %s", self._id[:12], error)
+        finally:
+            with contextlib.suppress(*FAILURES, AttributeError):
+                output.close()  # type: ignore[attr-defined]
+            for lines in streams:
+                lines.end()
+
+    def _is_back(self) -> bool:
+        """Wait for the engine; say whether it came back in time."""
+        deadline = time.monotonic() + AWAY_PATIENCE
+        while time.monotonic() < deadline and not self._abandoned.wait(LOOK):
+            with contextlib.suppress(*FAILURES):
+                return bool(self._api.ping())
+        return False
+
+    def _ending(self, *, was_away: bool) -> tuple[int, Fault | None]:
+        try:
+            state = self._api.inspect_container(self._id)["State"]
+        except AWAY:
+            return KILLED, GONE
+        code = int(state["ExitCode"])
+        if was_away:
+            return code or KILLED, GONE
+        if code and state.get("OOMKilled"):
+            return code, Fault(f"OutOfMemory: the container needed more than {self._limit}, and was killed")
+        return code, Fault(state["Error"]) if code and state.get("Error") else None
+
+    def _say(self, line: bytes) -> None:
+        try:
+            self._log(line.decode(errors="replace").rstrip("\r"))
+        except Exception:  # the container must not block on a full pipe because its log is broken
+            if not self._log_broke:
+                logger.exception("container %s: lines of its log are lost", self._id[:12])
+            self._log_broke = True
