@@ -29,7 +29,7 @@ def template() -> Template:
 
 def project(group: logs.LogGroup, service: iam.Role) -> codebuild.Project:
     """Build one image from one zip, under a tag that names the zip's content."""
-    variables = {"RepositoryUri": Ref(REPOSITORY_URI), "RepositoryName": Ref(REPOSITORY)}
+    variables = {"RepositoryUri": Ref(REPOSITORY_URI)}
     return codebuild.Project(
         "Build",
         Description="Builds the image of endpoints",
@@ -49,6 +49,7 @@ def project(group: logs.LogGroup, service: iam.Role) -> codebuild.Project:
                 codebuild.EnvironmentVariable(Name=name, Value=value) for name, value in variables.items()
             ],
         ),
+        Cache=codebuild.ProjectCache(Type="LOCAL", Modes=["LOCAL_DOCKER_LAYER_CACHE"]),
         LogsConfig=codebuild.LogsConfig(
             CloudWatchLogs=codebuild.CloudWatchLogs(Status="ENABLED", GroupName=Ref(group))
         ),
