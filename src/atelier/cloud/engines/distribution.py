@@ -28,6 +28,7 @@ PROGRAM = "docker-registry"
 MARK = "ATELIER_REGISTRY"
 READY_WITHIN = 20.0
 LONGEST_PAUSE = 5.0
+LOG_BYTES = 10_000_000
 REPOSITORIES = Path("data", "docker", "registry", "v2", "repositories")
 BLOBS = REPOSITORIES.with_name("blobs")
 
@@ -186,8 +187,10 @@ class Distribution:
 
     def _run(self) -> int:
         """Run the process to its end; its own words go to the registry's log."""
-        mark = secrets.token_hex(8)
-        with (self._folder / "log").open("ab") as log:
+        mark, said = secrets.token_hex(8), self._folder / "log"
+        if said.exists() and said.stat().st_size > LOG_BYTES:
+            said.replace(said.with_suffix(".1"))
+        with said.open("ab") as log:
             process = subprocess.Popen(
                 [self._program, "serve", "config.json"],
                 cwd=self._folder,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from atelier.cloud.engines.relay import Gone, Receive, Send
 from atelier.cloud.services.ecr.entrance import Refusal
@@ -26,6 +27,28 @@ async def refuse(send: Send, refusal: Refusal, *, head: bool = False) -> None:
     """Send an error in the protocol's form."""
     document = {"errors": [{"code": refusal.code, "message": str(refusal)}]}
     await reply(send, refusal.status, json.dumps(document).encode(), JSON, head=head, **refusal.headers)
+
+
+class Body:
+    """A request's body as ASGI receives it, which can be read to its end before an answer is sent.
+
+    Most clients listen only when they have sent everything; an answer that comes before, and a connection
+    that is closed upon it, they do not see.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self._is_over = receive, False
+
+    async def __call__(self) -> dict[str, Any]:
+        """Return the next message."""
+        message = await self._receive()
+        self._is_over = message["type"] == "http.disconnect" or not message.get("more_body")
+        return message
+
+    async def drain(self) -> None:
+        """Let go of what nobody reads any more."""
+        while not self._is_over:
+            await self()
 
 
 async def read(receive: Receive) -> bytes:

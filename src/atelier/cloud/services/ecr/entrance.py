@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from atelier.cloud.context import Caller, Cloud
 from atelier.cloud.engines.registry import Tokens
 
-NAME = r"(?P<name>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
+PART = r"[a-z0-9]+(?:[._-][a-z0-9]+)*"
+NAME = rf"(?P<name>{PART}(?:/{PART})*)"
 DIGEST = r"sha256:[0-9a-f]{64}"
 
 ACTIONS: tuple[tuple[str, re.Pattern[str], Mapping[str, str]], ...] = (

@@ -19,7 +19,7 @@ from atelier.cloud.engines.distribution import Unavailable
 from atelier.cloud.engines.images import digest_of
 from atelier.cloud.engines.relay import BrokenOff, Gone, Receive, Request, Send, passed_on, relay
 from atelier.cloud.services.ecr import images
-from atelier.cloud.services.ecr.answers import JSON, lifespan, read, refuse, reply
+from atelier.cloud.services.ecr.answers import JSON, Body, lifespan, read, refuse, reply
 from atelier.cloud.services.ecr.entrance import Asked, Refusal, admitted, asked, authorise
 from atelier.cloud.services.ecr.service import repository
 from atelier.cloud.services.ecr.storage import FULL, NO_ROOM, ROOM, RegistryStorage
@@ -60,22 +60,28 @@ class Front:
         if scope["type"] != "http":
             await lifespan(receive, send)
             return
-        head = scope["method"] == "HEAD"
+        body = Body(receive)
         try:
             with contextlib.suppress(Gone):
-                await self._answer(scope, receive, send)
-        except Refusal as refusal:
-            await refuse(send, refusal, head=head)
-        except ServiceError as error:
-            status, code = CODES.get(error.code, (400, "UNSUPPORTED"))
-            await refuse(send, Refusal(status, code, str(error)), head=head)
-        except BrokenOff as broken:
-            if broken.answered:  # what was promised cannot be sent any more: the connection has to break
+                await self._answer(scope, body, send)
+        except Exception as error:
+            refusal = self._refusal(error, f"{scope['method']} {scope['path']}")
+            if refusal is None:  # what was promised cannot be sent any more: the connection has to break
                 raise
-            await refuse(send, self._broken(), head=head)
-        except Exception:  # the edge: the text of an unexpected error stays in the log
-            logger.exception("the image registry failed at %s %s", scope["method"], scope["path"])
-            await refuse(send, Refusal(500, "UNKNOWN", "see `atelier logs`"), head=head)
+            await body.drain()
+            await refuse(send, refusal, head=scope["method"] == "HEAD")
+
+    def _refusal(self, error: Exception, request: str) -> Refusal | None:
+        """Return how an error is told to the client, or None when half an answer is on its way."""
+        if isinstance(error, Refusal):
+            return error
+        if isinstance(error, ServiceError):
+            status, code = CODES.get(error.code, (400, "UNSUPPORTED"))
+            return Refusal(status, code, str(error))
+        if isinstance(error, BrokenOff):
+            return None if error.answered else self._broken()
+        logger.error("the image registry failed at %s", request, exc_info=error)
+        return Refusal(500, "UNKNOWN", "see `atelier logs`")  # the text of an unexpected error stays there
 
     async def _answer(self, scope: Any, receive: Receive, send: Send) -> None:
         headers = {name.lower(): value for name, value in scope["headers"]}
