@@ -53,14 +53,14 @@ class Distribution:
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
-    def start(self, kept: Mapping[str, Set[str]]) -> None:
+    def start(self, kept: Mapping[str, Set[str]], patience: float = READY_WITHIN) -> None:
         """Drop what is not *kept* (digests by repository) and start; raise Refused when that fails."""
         self._end_earlier()
         self._configure()
         self._sweep(kept)
         self._watcher.start()
         try:
-            self.wait(READY_WITHIN)
+            self.wait(patience)
         except Unavailable as error:
             self.stop()
             raise Refused(

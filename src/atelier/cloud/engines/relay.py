@@ -48,6 +48,37 @@ class Gone(Exception):
     """The client went away."""
 
 
+class Body:
+    """A request's body as ASGI receives it, which can be read to its end before an answer is sent.
+
+    Most clients listen only when they have sent everything; an answer that comes before, and a connection
+    that is closed upon it, they do not see.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self._is_over = receive, False
+
+    async def __call__(self) -> dict[str, Any]:
+        """Return the next message."""
+        message = await self._receive()
+        self._is_over = message["type"] == "http.disconnect" or not message.get("more_body")
+        return message
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes; raise Gone when the client goes away before its end."""
+        while not self._is_over:
+            message = await self()
+            if message["type"] == "http.disconnect":
+                raise Gone
+            if part := message.get("body"):
+                yield part
+
+    async def drain(self) -> None:
+        """Let go of what nobody reads any more."""
+        while not self._is_over:
+            await self()
+
+
 @dataclass(frozen=True)
 class Request:
     """What is asked of the registry."""
@@ -57,21 +88,29 @@ class Request:
     headers: Headers
 
 
-async def relay(path: Path, request: Request, receive: Receive, send: Send) -> int:
-    """Pass a request on, and its answer back through ASGI's *send*; return the answer's status."""
+async def relay(path: Path, request: Request, body: Body, send: Send) -> None:
+    """Pass a request on, and its answer back through ASGI's *send*."""
     try:
         reader, writer = await opened(path, CHUNK)
     except OSError as error:
         raise BrokenOff(answered=False) from error
     exchange = _Exchange(reader, writer)
-    sending = asyncio.create_task(exchange.ask(request, receive))
+    sending = asyncio.create_task(exchange.ask(request, body))
     try:
-        return await exchange.answer(sending, send)
+        head = await exchange.head(sending)
+        await _ended(sending)
+        await body.drain()
+        await exchange.answer(head, send)
     finally:
-        sending.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Gone, OSError):
-            await sending
+        await _ended(sending)
         writer.transport.abort()
+
+
+async def _ended(sending: asyncio.Task[None]) -> None:
+    """End the sending of a request; why it failed is in the answer, or in the lack of one."""
+    sending.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Gone, OSError):
+        await sending
 
 
 def passed_on(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
@@ -86,29 +125,15 @@ class _Exchange:
         self._reader, self._writer = reader, writer
         self._protocol = h11.Connection(h11.CLIENT)
 
-    async def ask(self, request: Request, receive: Receive) -> None:
+    async def ask(self, request: Request, body: Body) -> None:
         """Send the request as its body comes."""
         headers = [(b"host", b"registry"), (b"connection", b"close"), *passed_on(request.headers)]
         await self._write(h11.Request(method=request.method, target=request.target, headers=headers))
-        async for body in _body(receive):
-            await self._write(h11.Data(data=body))
+        async for part in body.parts():
+            await self._write(h11.Data(data=part))
         await self._write(h11.EndOfMessage())
 
-    async def answer(self, sending: asyncio.Task[None], send: Send) -> int:
-        """Hand the answer on as it comes."""
-        head = await self._head(sending)
-        headers = [(name, value) for name, value in passed_on(head.headers) if name != b"transfer-encoding"]
-        await send({"type": "http.response.start", "status": head.status_code, "headers": headers})
-        try:
-            while not isinstance(event := await self._event(), h11.EndOfMessage):
-                if isinstance(event, h11.Data):
-                    await send({"type": "http.response.body", "body": bytes(event.data), "more_body": True})
-        except (OSError, h11.RemoteProtocolError) as error:
-            raise BrokenOff(answered=True) from error
-        await send({"type": "http.response.body", "body": b""})
-        return head.status_code
-
-    async def _head(self, sending: asyncio.Task[None]) -> h11.Response:
+    async def head(self, sending: asyncio.Task[None]) -> h11.Response:
         """Return the answer's head; it may come before the request was read to its end."""
         reading = asyncio.create_task(self._response())
         try:
@@ -122,6 +147,18 @@ class _Exchange:
             raise BrokenOff(answered=False) from error
         finally:
             reading.cancel()
+
+    async def answer(self, head: h11.Response, send: Send) -> None:
+        """Hand the answer on as it comes."""
+        headers = [(name, value) for name, value in passed_on(head.headers) if name != b"transfer-encoding"]
+        await send({"type": "http.response.start", "status": head.status_code, "headers": headers})
+        try:
+            while not isinstance(event := await self._event(), h11.EndOfMessage):
+                if isinstance(event, h11.Data):
+                    await send({"type": "http.response.body", "body": bytes(event.data), "more_body": True})
+        except (OSError, h11.RemoteProtocolError) as error:
+            raise BrokenOff(answered=True) from error
+        await send({"type": "http.response.body", "body": b""})
 
     async def _response(self) -> h11.Response:
         while True:
@@ -139,14 +176,3 @@ class _Exchange:
     async def _write(self, event: h11.Event) -> None:
         self._writer.write(self._protocol.send(event) or b"")
         await self._writer.drain()
-
-
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Gone
-        if body := message.get("body"):
-            yield body
-        more = message.get("more_body", False)

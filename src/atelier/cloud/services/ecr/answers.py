@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
-from atelier.cloud.engines.relay import Gone, Receive, Send
+from atelier.cloud.engines.relay import Body, Receive, Send
 from atelier.cloud.services.ecr.entrance import Refusal
 from atelier.cloud.services.ecr.storage import MANIFEST_BYTES
 
@@ -29,40 +28,14 @@ async def refuse(send: Send, refusal: Refusal, *, head: bool = False) -> None:
     await reply(send, refusal.status, json.dumps(document).encode(), JSON, head=head, **refusal.headers)
 
 
-class Body:
-    """A request's body as ASGI receives it, which can be read to its end before an answer is sent.
-
-    Most clients listen only when they have sent everything; an answer that comes before, and a connection
-    that is closed upon it, they do not see.
-    """
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive, self._is_over = receive, False
-
-    async def __call__(self) -> dict[str, Any]:
-        """Return the next message."""
-        message = await self._receive()
-        self._is_over = message["type"] == "http.disconnect" or not message.get("more_body")
-        return message
-
-    async def drain(self) -> None:
-        """Let go of what nobody reads any more."""
-        while not self._is_over:
-            await self()
-
-
-async def read(receive: Receive) -> bytes:
+async def read(body: Body) -> bytes:
     """Return a request's whole body; refuse more than a manifest may have."""
-    body = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Gone
-        body += bytes(message.get("body", b""))
-        if len(body) > MANIFEST_BYTES:
+    whole = b""
+    async for part in body.parts():
+        whole += part
+        if len(whole) > MANIFEST_BYTES:
             raise Refusal(413, "MANIFEST_INVALID", f"a manifest has at most {MANIFEST_BYTES} bytes")
-        if not message.get("more_body"):
-            return body
+    return whole
 
 
 async def lifespan(receive: Receive, send: Send) -> None:

@@ -17,9 +17,9 @@ from urllib.parse import parse_qsl, urlencode
 from atelier.cloud.context import Cloud
 from atelier.cloud.engines.distribution import Unavailable
 from atelier.cloud.engines.images import digest_of
-from atelier.cloud.engines.relay import BrokenOff, Gone, Receive, Request, Send, passed_on, relay
+from atelier.cloud.engines.relay import Body, BrokenOff, Gone, Receive, Request, Send, passed_on, relay
 from atelier.cloud.services.ecr import images
-from atelier.cloud.services.ecr.answers import JSON, Body, lifespan, read, refuse, reply
+from atelier.cloud.services.ecr.answers import JSON, lifespan, read, refuse, reply
 from atelier.cloud.services.ecr.entrance import Asked, Refusal, admitted, asked, authorise
 from atelier.cloud.services.ecr.service import repository
 from atelier.cloud.services.ecr.storage import FULL, NO_ROOM, ROOM, RegistryStorage
@@ -48,7 +48,7 @@ class Front:
 
     def __init__(self, cloud: Cloud, storage: RegistryStorage) -> None:
         self._cloud, self._storage = cloud, storage
-        self._does: Mapping[str, Callable[[Any, Asked, Receive, Send], Awaitable[None]]] = {
+        self._does: Mapping[str, Callable[[Any, Asked, Body, Send], Awaitable[None]]] = {
             "blobs": self._blob,
             "uploads": self._blob,
             "manifests": self._manifest,
@@ -83,7 +83,7 @@ class Front:
         logger.error("the image registry failed at %s", request, exc_info=error)
         return Refusal(500, "UNKNOWN", "see `atelier logs`")  # the text of an unexpected error stays there
 
-    async def _answer(self, scope: Any, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Any, body: Body, send: Send) -> None:
         headers = {name.lower(): value for name, value in scope["headers"]}
         caller = await asyncio.to_thread(admitted, self._cloud, self._storage.host, headers)
         if scope["path"] in ("/v2", "/v2/"):
@@ -92,9 +92,9 @@ class Front:
         wanted = asked(scope["method"], scope["path"])
         await asyncio.to_thread(authorise, self._cloud, caller, wanted)
         await asyncio.to_thread(repository, self._cloud, {"repositoryName": wanted.repository})
-        await self._does[wanted.kind](scope, wanted, receive, send)
+        await self._does[wanted.kind](scope, wanted, body, send)
 
-    async def _blob(self, scope: Any, wanted: Asked, receive: Receive, send: Send) -> None:
+    async def _blob(self, scope: Any, wanted: Asked, body: Body, send: Send) -> None:
         """Pass a layer, or a step of its upload, on to the registry."""
         try:
             await asyncio.to_thread(self._storage.distribution.wait, PATIENCE)
@@ -103,19 +103,15 @@ class Front:
         query = _kept(scope["query_string"].decode("latin-1"))
         target = wanted.path + (f"?{query}" if query else "")
         request = Request(scope["method"], target, passed_on(scope["headers"]))
-        await relay(self._storage.distribution.socket, request, receive, self._told(send))
+        await relay(self._storage.distribution.socket, request, body, self._told(send))
 
     def _told(self, send: Send) -> Send:
-        """Return a *send* that says why when the registry failed for want of room."""
-        full = False
+        """Return a *send* that refuses where the registry failed for want of room."""
 
         async def tell(message: dict[str, Any]) -> None:
-            nonlocal full
             if message["type"] == "http.response.start" and message["status"] >= 500 and self._is_full():
-                full = True
-                await refuse(send, Refusal(403, "DENIED", NO_ROOM))
-            elif not full:
-                await send(message)
+                raise Refusal(403, "DENIED", NO_ROOM)
+            await send(message)
 
         return tell
 
@@ -127,26 +123,25 @@ class Front:
             return Refusal(403, "DENIED", NO_ROOM)
         return Refusal(503, "UNAVAILABLE", "the image registry broke off and is started again: try again")
 
-    async def _manifest(self, scope: Any, wanted: Asked, receive: Receive, send: Send) -> None:
+    async def _manifest(self, scope: Any, wanted: Asked, body: Body, send: Send) -> None:
         if scope["method"] == "PUT":
-            await self._put(scope, wanted, receive, send)
+            await self._put(scope, wanted, body, send)
             return
-        body, kind, digest = await asyncio.to_thread(self._get, wanted)
-        await reply(send, 200, body, kind, head=scope["method"] == "HEAD", docker_content_digest=digest)
+        text, kind, digest = await asyncio.to_thread(self._get, wanted)
+        await reply(send, 200, text, kind, head=scope["method"] == "HEAD", docker_content_digest=digest)
 
-    async def _put(self, scope: Any, wanted: Asked, receive: Receive, send: Send) -> None:
+    async def _put(self, scope: Any, wanted: Asked, body: Body, send: Send) -> None:
         kind = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1").partition(";")[0]
-        body = await read(receive)
-        digest = await asyncio.to_thread(self._record, wanted, body, kind)
+        digest = await asyncio.to_thread(self._record, wanted, await read(body), kind)
         location = f"/v2/{wanted.repository}/manifests/{digest}"
         await reply(send, 201, b"", JSON, docker_content_digest=digest, location=location)
 
-    def _record(self, wanted: Asked, body: bytes, kind: str) -> str:
+    def _record(self, wanted: Asked, text: bytes, kind: str) -> str:
         """Put an image as PutImage does; one that is there already, under this tag, is no error."""
         named = "imageDigest" if wanted.by_digest else "imageTag"
         request = {
             "repositoryName": wanted.repository,
-            "imageManifest": body.decode(errors="replace"),
+            "imageManifest": text.decode(errors="replace"),
             named: wanted.reference,
         }
         if kind not in ("", JSON):
@@ -156,7 +151,7 @@ class Front:
         except ServiceError as error:
             if error.code != "ImageAlreadyExistsException":
                 raise
-        return digest_of(body)
+        return digest_of(text)
 
     def _get(self, wanted: Asked) -> tuple[bytes, str, str]:
         record = repository(self._cloud, {"repositoryName": wanted.repository})
@@ -164,20 +159,20 @@ class Front:
         image = images.find(self._cloud, record, {named: wanted.reference})
         if image is None:
             raise Refusal(404, "MANIFEST_UNKNOWN", "Requested image not found")
-        body = images.manifest(self._cloud, record, image)
-        return body, image["imageManifestMediaType"], image["imageDigest"]
+        text = images.manifest(self._cloud, record, image)
+        return text, image["imageManifestMediaType"], image["imageDigest"]
 
-    async def _tags(self, scope: Any, wanted: Asked, receive: Receive, send: Send) -> None:
+    async def _tags(self, scope: Any, wanted: Asked, body: Body, send: Send) -> None:
         names = await asyncio.to_thread(images.tags, self._cloud, wanted.repository)
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         count = int(query["n"]) if query.get("n", "").isdecimal() else len(names)
         later = [each for each in names if each > query.get("last", "")]
-        body = json.dumps({"name": wanted.repository, "tags": later[:count]}).encode()
+        listed = json.dumps({"name": wanted.repository, "tags": later[:count]}).encode()
         more: dict[str, Any] = {}
         if 0 < count < len(later):
             following = urlencode({"last": later[count - 1], "n": count})
             more["link"] = f'<{wanted.path}?{following}>; rel="next"'
-        await reply(send, 200, body, JSON, **more)
+        await reply(send, 200, listed, JSON, **more)
 
 
 def _kept(query: str) -> str:
