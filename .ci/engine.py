@@ -6,9 +6,7 @@ The engine leaves the machine's network alone (no bridge, no firewall rules): co
 """
 
 import argparse
-import ast
 import hashlib
-import http.server
 import json
 import os
 import shutil
@@ -16,10 +14,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+
+import packages
 
 NEEDED = {"dockerd": "docker.io", "docker-registry": "docker-registry", "mmdebstrap": "mmdebstrap"}
 TAGS = ("public.ecr.aws/docker/library/python:3.11-slim-bookworm", "python:3.11-slim-bookworm")
@@ -52,8 +50,8 @@ def up(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o755)
     os.environ["DOCKER_HOST"] = f"unix://{folder}/d.sock"
     _start_engine(folder)
-    _import(_tar(), _settings(_serve(folder)))
-    print(f"export DOCKER_HOST={os.environ['DOCKER_HOST']}")  # noqa: T201 - this is what the caller evaluates
+    _import(_tar(), {"PIP_CERT": str(CERTIFICATES), **packages.settings(_serve(folder))})
+    sys.stdout.write(f"export DOCKER_HOST={os.environ['DOCKER_HOST']}\n")
 
 
 def down(folder: Path) -> None:
@@ -136,73 +134,19 @@ def _import(tar: Path, settings: dict[str, str]) -> None:
 
 def _serve(folder: Path) -> list[str]:
     """Show this machine's own package folders to builds, on loopback; return the URL of each."""
-    shown = list(_local())
+    shown = packages.local()
     if not shown:
         return []
-    state = folder / "packages.json"
-    if not (_alive(folder / "packages.pid", folder) and json.loads(state.read_text())["shown"] == shown):
+    state, log = folder / "packages.json", folder / "packages.log"
+    kept = json.loads(state.read_text()) if state.exists() else {"port": 0}
+    if kept.get("shown") != shown or not _alive(folder / "packages.pid", folder):
         state.unlink(missing_ok=True)
-        log = folder / "packages.log"
-        serving = _background([sys.executable, __file__, "--folder", str(folder), "packages", *shown], log)
-        (folder / "packages.pid").write_text(str(serving.pid))
-        _until(f"{log.name} tells its port", state.exists)
+        # The port that it had, if it is free: another one would be another base image, and no layer's base.
+        command = [sys.executable, packages.__file__, str(state), str(kept["port"]), *shown]
+        (folder / "packages.pid").write_text(str(_background(command, log).pid))
+        _until(f"the server of packages tells its port; {log}", state.exists)
     port = json.loads(state.read_text())["port"]
     return [f"http://127.0.0.1:{port}{each}" for each in shown]
-
-
-def _local() -> Iterator[str]:
-    """Yield the folders that pip is configured to look into."""
-    for name in ("index-url", "extra-index-url", "find-links"):
-        for each in _configured(name):
-            place = unquote(urlsplit(each).path) if each.startswith("file:") else each
-            if Path(place).is_dir():
-                yield place
-
-
-def _settings(urls: list[str]) -> dict[str, str]:
-    """Return pip's variables in the image: this machine's settings, its folders reached by *urls*."""
-    by_place = {urlsplit(each).path: each for each in urls}
-    found = {"PIP_CERT": str(CERTIFICATES), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    for name in ("index-url", "extra-index-url", "find-links"):
-        places = [(each, each.removeprefix("file://")) for each in _configured(name)]
-        kept = [by_place.get(place, each) for each, place in places if not urlsplit(each).username]
-        if kept:  # a URL with a password stays out of an image
-            found[f"PIP_{name.replace('-', '_').upper()}"] = " ".join(kept)
-    return found
-
-
-def _configured(name: str) -> list[str]:
-    command = [sys.executable, "-m", "pip", "config", "list"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    values = dict(each.split("=", 1) for each in listed if "=" in each)
-    value = values.get(f":env:.{name}") or values.get(f"global.{name}") or "''"
-    return str(ast.literal_eval(value)).split()
-
-
-class Packages(http.server.SimpleHTTPRequestHandler):
-    """Files of the shown folders; of an index, the files beside it too, which its pages link to."""
-
-    def __init__(self, *args: object, shown: list[str], **options: object) -> None:
-        self._roots = [Path(each).resolve() for each in shown]
-        self._roots += [each.parent / "files" for each in self._roots if each.name == "simple"]
-        super().__init__(*args, directory="/", **options)  # type: ignore[arg-type]
-
-    def translate_path(self, path: str) -> str:
-        """Return the file behind *path*, or one that is not there."""
-        place = Path(super().translate_path(path))
-        is_shown = any(place.resolve().is_relative_to(each) for each in self._roots)
-        return (
-            f"{place}/" if is_shown and place.is_dir() else str(place) if is_shown else os.devnull + "/none"
-        )
-
-
-def packages(folder: Path, shown: list[str]) -> None:
-    """Serve the folders until told to end; leave the port in the engine's folder."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Packages, shown=shown))
-    aside = folder / "packages.json.new"
-    aside.write_text(json.dumps({"port": server.server_port, "shown": shown}))
-    aside.rename(folder / "packages.json")
-    server.serve_forever()
 
 
 def _background(command: list[str], log: Path) -> subprocess.Popen[bytes]:
@@ -218,7 +162,7 @@ def _alive(pid_file: Path, folder: Path) -> int | None:
         arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     except (OSError, ValueError):
         return None
-    return pid if any(str(folder) in each for each in arguments) else None
+    return pid if any(each.startswith(f"{folder}/") for each in arguments) else None
 
 
 def _until(what: str, is_so: Callable[[], bool]) -> None:
@@ -239,14 +183,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("verb", choices=["up", "down", "packages"])
+    parser.add_argument("verb", choices=["up", "down"])
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp/atelier-engine"))
-    parser.add_argument("shown", nargs="*", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.verb == "packages":
-        packages(given.folder, given.shown)
-    else:
-        {"up": up, "down": down}[given.verb](given.folder.absolute())
+    {"up": up, "down": down}[given.verb](given.folder.absolute())
 
 
 if __name__ == "__main__":
