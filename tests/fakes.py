@@ -107,6 +107,9 @@ class FakeEngine:
     def pull(self, image: str, login: Callable[[], Login], *, check: Callable[[], None]) -> None:
         check()
 
+    def has(self, image: str) -> bool:
+        return False
+
     def start(self, container: Container) -> FakeRunning:
         self.started.append(container)
         return FakeRunning(self.behaviour(container))

@@ -9,14 +9,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import docker
 import pytest
+from fakes import FakeEngine
 from registry_world import CONFIG, RegistryWorld, digest, manifest, until
 
 from atelier.cloud.context import Refused
 from atelier.cloud.engines.distribution import Distribution
+from atelier.cloud.engines.docker.engine import DockerEngine
+from atelier.cloud.engines.programs import ContainerProgram, OwnProgram, find
+from atelier.cloud.engines.sockets import SocketConnection
 from atelier.cloud.gateway import launch, processes
 
 pytestmark = pytest.mark.docker
+
+BASE = "public.ecr.aws/docker/library/python:3.11-slim-bookworm"
 
 
 @pytest.fixture
@@ -110,9 +117,9 @@ def test_a_port_that_another_program_took_is_named(home):
         RegistryWorld(home)
 
 
-def test_a_registry_that_does_not_start_says_where_to_look(home, tmp_path):
-    distribution = Distribution(home / "registry")
-    (home / "registry" / "socket").mkdir()
+def test_a_registry_that_does_not_start_says_where_to_look(home):
+    folder = home / "registry"
+    distribution = Distribution(folder, OwnProgram("/bin/false", folder))
 
     with pytest.raises(Refused, match="the image registry does not start"):
         distribution.start({}, patience=1)
@@ -173,3 +180,62 @@ def test_a_full_disk_is_named_and_nothing_is_half_registered(tmp_path):
     assert (403, "DENIED") == (seen["refused"][0], error["code"])
     assert error["message"].startswith("no space left on device where the local cloud keeps images")
     assert (True, ["after"], 200) == (seen["listed"], seen["after"], seen["pulled"])
+
+
+def test_without_a_registry_the_refusal_says_how_to_get_one(tmp_path):
+    with pytest.raises(Refused, match=r"install docker-registry .* or `docker pull registry:2`"):
+        find(FakeEngine(name="docker"), tmp_path, path="/nowhere")
+
+
+@pytest.fixture
+def engine(tmp_path):
+    """Docker, for containers of a home of the test's own."""
+    engine = DockerEngine(tmp_path / "engine", {"DOCKER_HOST": os.environ.get("DOCKER_HOST", "")})
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def image(tmp_path, unique):
+    """This machine's registry as an image, with the entry point of the one that is public."""
+    folder = tmp_path / "image"
+    folder.mkdir()
+    shutil.copy(shutil.which("docker-registry"), folder / "registry")
+    (folder / "Dockerfile").write_text(f'FROM {BASE}\nCOPY registry /bin/\nENTRYPOINT ["registry"]\n')
+    client = docker.from_env()
+    client.images.build(path=str(folder), tag=unique, rm=True)
+    yield unique
+    client.images.remove(unique, force=True)
+    client.close()
+
+
+def asked(distribution, method, path, body=None):
+    """Ask a registry; return the status and the headers of its answer."""
+    connection = SocketConnection(distribution.socket, 10)
+    try:
+        connection.request(method, path, body)
+        answer = connection.getresponse()
+        return answer.status, answer.headers
+    finally:
+        connection.close()
+
+
+def test_a_registry_in_a_container_is_as_good_as_a_process(engine, image, tmp_path):
+    folder = tmp_path / "registry"
+    distribution = Distribution(folder, ContainerProgram(engine, folder, image))
+    distribution.start({})
+    try:
+        location = asked(distribution, "POST", "/v2/small/blobs/uploads/")[1]["Location"]
+        assert 201 == asked(distribution, "PUT", f"{location}&digest={digest(b'one')}", b"one")[0]
+        os.kill(distribution.pid, signal.SIGKILL)
+        until(lambda: not distribution.answers())
+        distribution.wait(20)
+        assert 200 == asked(distribution, "HEAD", f"/v2/small/blobs/{digest(b'one')}")[0]
+    finally:
+        distribution.stop()
+
+    distribution.drop("small")
+    again = Distribution(folder, ContainerProgram(engine, folder, image))
+    again.start({})
+    again.stop()
+    assert [] == list(folder.glob("data/**/blobs/**/data"))

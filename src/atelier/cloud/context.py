@@ -200,6 +200,10 @@ class Engine(Protocol):
         """
         ...
 
+    def has(self, image: str) -> bool:
+        """Say whether an image is there already."""
+        ...
+
     def start(self, container: Container) -> Running:
         """Start a container; raise Refused when its image is not there."""
         ...

@@ -1,7 +1,7 @@
-"""The registry that keeps images where Docker runs containers: CNCF Distribution as a child process.
+"""The registry that keeps images where Docker runs containers: CNCF Distribution, watched over.
 
 It listens on a Unix socket inside the home, so nobody can read or write past ECR's own checks. It knows no
-tags: those are ECR's. It is started again when it ends, and ends with the cloud however that goes.
+tags: those are ECR's. It is started again when it ends.
 """
 
 from __future__ import annotations
@@ -9,26 +9,24 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import secrets
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
-from atelier.cloud.context import Refused
-from atelier.cloud.engines import keeper
+from atelier.cloud.context import Refused, Running
 from atelier.cloud.engines.images import write_aside
-from atelier.cloud.engines.process import Keeper
+from atelier.cloud.engines.programs import Program
 from atelier.cloud.engines.sockets import SocketConnection
 
-PROGRAM = "docker-registry"
-MARK = "ATELIER_REGISTRY"
 READY_WITHIN = 20.0
 LONGEST_PAUSE = 5.0
-LOG_BYTES = 10_000_000
+STEADY = 10.0
+"""Seconds after which an end is not counted among those that follow each other."""
+COLLECT_WITHIN = 600.0
+GRACE = 10.0
 REPOSITORIES = Path("data", "docker", "registry", "v2", "repositories")
 BLOBS = REPOSITORIES.with_name("blobs")
 
@@ -40,22 +38,21 @@ class Unavailable(Exception):
 
 
 class Distribution:
-    """One cloud's registry process and what it keeps in *folder*."""
+    """One cloud's registry and what it keeps in *folder*."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: Program) -> None:
         self._folder = folder
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder.chmod(0o700)
         self.socket = folder / "socket"
-        self._program = _program()
-        self._keeper = Keeper()
+        self._program = program
         self._ending = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._running: Running | None = None
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
     def start(self, kept: Mapping[str, Set[str]], patience: float = READY_WITHIN) -> None:
         """Drop what is not *kept* (digests by repository) and start; raise Refused when that fails."""
-        self._end_earlier()
+        self._program.clean()
         self._configure()
         self._sweep(kept)
         self._watcher.start()
@@ -64,28 +61,34 @@ class Distribution:
         except Unavailable as error:
             self.stop()
             raise Refused(
-                f"the image registry does not start: `{self._program} serve {self._folder / 'config.json'}`"
-                " says why"
+                f"the image registry does not start: {self._folder / 'log'} or `atelier logs` says why"
             ) from error
 
     def stop(self) -> None:
-        """End the process and wait for its end."""
+        """End the program and wait for its end."""
         self._ending.set()
-        if self._process is not None:
-            self._process.terminate()
+        if self._running is not None:
+            self._running.stop(GRACE)
         if self._watcher.is_alive():
-            self._watcher.join(timeout=10)
-        self._keeper.close()
+            self._watcher.join(timeout=GRACE)
+        self._program.close()
 
     @property
     def pid(self) -> int | None:
         """The process that runs now."""
-        return None if self._process is None else self._process.pid
+        return None if self._running is None else self._running.pid
+
+    def answers(self) -> bool:
+        """Say whether the registry answers now."""
+        with contextlib.suppress(OSError), contextlib.closing(SocketConnection(self.socket, 5)) as connection:
+            connection.request("GET", "/v2/")
+            return connection.getresponse().status == 200
+        return False
 
     def wait(self, patience: float) -> None:
         """Return as soon as the registry answers; raise Unavailable after *patience* seconds."""
         deadline = time.monotonic() + patience
-        while not self._answers():
+        while not self.answers():
             if time.monotonic() > deadline or self._ending.is_set():
                 raise Unavailable("the image registry does not answer: try again in a moment")
             time.sleep(0.05)
@@ -118,24 +121,18 @@ class Distribution:
     def _repository(self, name: str) -> Path:
         return self._folder / REPOSITORIES / name
 
-    def _answers(self) -> bool:
-        with contextlib.suppress(OSError), contextlib.closing(SocketConnection(self.socket, 5)) as connection:
-            connection.request("GET", "/v2/")
-            return connection.getresponse().status == 200
-        return False
-
     def _configure(self) -> None:
         document = {
             "version": "0.1",
             "log": {"level": "warn", "accesslog": {"disabled": True}},
             "storage": {
-                "filesystem": {"rootdirectory": str(self._folder / "data")},
+                "filesystem": {"rootdirectory": f"{self._program.folder}/data"},
                 "delete": {"enabled": True},
                 "maintenance": {"uploadpurging": {"enabled": False}},
             },
             "http": {
                 "net": "unix",
-                "addr": self.socket.name,  # relative: a socket's path is short
+                "addr": f"{self._program.folder}/{self.socket.name}",
                 "relativeurls": True,
                 "secret": self._secret(),
             },
@@ -167,65 +164,32 @@ class Distribution:
         return (self._folder / REPOSITORIES).glob("**/_manifests/revisions/*/*")
 
     def _collect(self) -> None:
-        command = [self._program, "garbage-collect", "config.json"]
-        done = subprocess.run(
-            command, cwd=self._folder, env={}, stdin=subprocess.DEVNULL, capture_output=True, text=True
-        )
-        if done.returncode:
-            logger.warning("the registry could not give back room: %s", done.stderr.strip()[-500:])
+        code = self._program.run("garbage-collect", self._config).wait(COLLECT_WITHIN)
+        if code != 0:
+            logger.warning("the image registry could not give back room: it ended with %s", code)
+
+    @property
+    def _config(self) -> str:
+        return f"{self._program.folder}/config.json"
 
     def _watch(self) -> None:
         pause = 0.1
         while not self._ending.is_set():
             began = time.monotonic()
-            code = self._run()
+            end = self._run()
             if self._ending.is_set():
                 return
-            pause = 0.1 if time.monotonic() - began > 10 else min(2 * pause, LONGEST_PAUSE)
-            logger.warning("the image registry ended with code %s: it is started again", code)
+            pause = 0.1 if time.monotonic() - began > STEADY else min(2 * pause, LONGEST_PAUSE)
+            logger.warning("the image registry %s: it is started again", end)
             self._ending.wait(pause)
 
-    def _run(self) -> int:
-        """Run the process to its end; its own words go to the registry's log."""
-        mark, said = secrets.token_hex(8), self._folder / "log"
-        if said.exists() and said.stat().st_size > LOG_BYTES:
-            said.replace(said.with_suffix(".1"))
-        with said.open("ab") as log:
-            process = subprocess.Popen(
-                [self._program, "serve", "config.json"],
-                cwd=self._folder,
-                env={MARK: mark},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._process = process
-        began = keeper.started(process.pid)
-        write_aside(self._record, json.dumps({"pid": process.pid, "started": began}).encode())
-        self._keeper.tell(f"+{process.pid} {began} {MARK}={mark}")
+    def _run(self) -> str:
+        """Run the program to its end; return how that came."""
+        self.socket.unlink(missing_ok=True)
+        try:
+            self._running = self._program.run("serve", self._config)
+        except Refused as refused:
+            return f"cannot be started ({refused})"
         if self._ending.is_set():
-            process.terminate()
-        code = process.wait()
-        self._keeper.tell(f"-{process.pid}")
-        self._record.unlink(missing_ok=True)
-        return code
-
-    def _end_earlier(self) -> None:
-        """End a process that a killed cloud left behind."""
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            record = json.loads(self._record.read_text())
-            keeper.kill_group(record["pid"], record["started"])
-        self._record.unlink(missing_ok=True)
-
-
-def _program() -> str:
-    """Return where the registry's program is, or say how to get it."""
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/bin", "/usr/bin"])
-    found = shutil.which(PROGRAM, path=path)
-    if found is None:
-        raise Refused(
-            f"the Docker engine needs a registry for its images, and there is no `{PROGRAM}` on this machine:"
-            f" install it (Debian: `apt-get install {PROGRAM}`), or use `--engine process`"
-        )
-    return found
+            self._running.stop(GRACE)
+        return f"ended with code {self._running.wait()}"

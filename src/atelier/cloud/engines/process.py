@@ -58,6 +58,12 @@ class ProcessEngine:
         except ImageError as error:
             raise Refused(f"cannot pull {image}: {error}") from error
 
+    def has(self, image: str) -> bool:
+        """Say whether an image is there already."""
+        with contextlib.suppress(ImageError):
+            return bool(self._store.pushed(image))
+        return False
+
     def start(self, container: Container) -> Process:
         """Start a container; raise Refused when its image is not there or has nothing to run."""
         if container.is_isolated:

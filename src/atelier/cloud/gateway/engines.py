@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.cloud.context import Engine, Refused
+from atelier.cloud.engines import programs
 from atelier.cloud.gateway.containers import docker_variables, kept
 from atelier.cloud.gateway.settings import Home
 from atelier.cloud.store import Store
@@ -76,6 +77,7 @@ def _made(name: str, home: Home, environment: Mapping[str, str], **options: Any)
         from atelier.cloud.engines.docker.engine import DockerEngine
 
         docker: Any = DockerEngine(home.root, docker_variables(environment), **options)
+        programs.find(docker, home.root / "registry")  # without it nothing could be pushed
         return docker  # type: ignore[no-any-return]
     from atelier.cloud.engines.process import ProcessEngine
 

@@ -54,6 +54,12 @@ class DockerEngine:
         """Fetch an image with what *login* returns; raise Refused when that cannot be."""
         pull(self._api, image, login, check=check)
 
+    def has(self, image: str) -> bool:
+        """Say whether an image is there already."""
+        with contextlib.suppress(*FAILURES):
+            return bool(self._api.inspect_image(image))
+        return False
+
     def start(self, container: Container) -> DockerRunning:
         """Start a container; raise Refused when its image is not there, or Docker cannot start it."""
         container.root.mkdir(parents=True, exist_ok=True, mode=0o700)

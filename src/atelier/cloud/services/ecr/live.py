@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atelier.cloud.context import Cloud, Refused
+from atelier.cloud.engines import programs
 from atelier.cloud.engines.distribution import Distribution
 from atelier.cloud.services.ecr.serving import Application, Server, address
 from atelier.cloud.services.ecr.storage import FileStorage, RegistryStorage, Storage
@@ -52,7 +53,8 @@ def stop(cloud: Cloud) -> None:
 
 
 def _started(cloud: Cloud, front: Callable[[Cloud, RegistryStorage], Application]) -> Live:
-    distribution = Distribution(cloud.home / "registry")
+    folder = cloud.home / "registry"
+    distribution = Distribution(folder, programs.find(cloud.engine, folder))
     listener = address(cloud.home / "state" / "registry-port")
     kept: dict[str, set[str]] = {}
     for key, _ in cloud.store.table("ecr.images").items():
