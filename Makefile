@@ -66,7 +66,8 @@ test: .venv/dev ## Run every test (ARGS="-k name")
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: bench
-bench: .venv/dev ## Let 200 clients use the middleware for a minute (ARGS="--clients 50 --seconds 20")
+bench: .venv/dev ## Time a rebuild of an image; then let 200 clients use the middleware (ARGS="--clients 50 --seconds 20")
+	@$(BIN)/python tests/containers/rebuild.py
 	@$(BIN)/python tests/middleware/load.py $(ARGS)
 
 LOCK := $(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet

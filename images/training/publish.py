@@ -8,6 +8,7 @@ else a commit changes. The newest image of the repository is the cache of a buil
 built nothing yet does not install the dependencies again for a change of the code.
 """
 
+import ast
 import hashlib
 import json
 import subprocess
@@ -99,12 +100,31 @@ def cached(images: list[str]) -> list[str]:
 def build(folder: Path, name: str, arguments: Mapping[str, str], cache: list[str]) -> None:
     """Build the image; BuildKit needs to be told that the image is to serve as a cache later."""
     options = ["--tag", name, "--label", f"org.opencontainers.image.version={name.rpartition(':')[2]}"]
-    for argument, value in {**arguments, "BUILDKIT_INLINE_CACHE": "1"}.items():
+    for argument, value in {**arguments, **indexes(), "BUILDKIT_INLINE_CACHE": "1"}.items():
         options += ["--build-arg", f"{argument}={value}"]
     for each in cache:
         options += ["--cache-from", each]
     if code := run("docker", "build", *options, str(folder)):
         raise Failed(f"docker build ended with {code}")
+
+
+def indexes() -> dict[str, str]:
+    """Return the package indexes that pip is configured to use here: the lock was chosen by what they have.
+
+    A build does not see a folder of this machine, and a password would stay in the image's history.
+    """
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    values = dict(each.split("=", 1) for each in listed if "=" in each)
+    found = {}
+    for name in ("index-url", "extra-index-url"):
+        value = values.get(f":env:.{name}") or values.get(f"global.{name}") or "''"
+        urls = [each for each in str(ast.literal_eval(value)).split() if each.startswith(("http:", "https:"))]
+        if kept := [each for each in urls if "@" not in each]:
+            found[f"PIP_{name.replace('-', '_').upper()}"] = " ".join(kept)
+        if kept != urls:
+            sys.stderr.write(f"publish.py: pip's {name} holds a password, and is not told to the build\n")
+    return found
 
 
 def run(*command: str) -> int:

@@ -170,6 +170,21 @@ def test_the_lock_of_this_machine_is_an_argument_of_the_build(publish, folder):
     assert "--build-arg LOCK=requirements-cuda.lock" in built
 
 
+def test_the_indexes_of_this_machine_are_told_to_the_build_but_no_folder_and_no_password(publish):
+    ended, done = publish(
+        "c0ffee",
+        PIP_CONFIG_FILE=os.devnull,
+        PIP_INDEX_URL="https://me:secret@index.example/simple",
+        PIP_EXTRA_INDEX_URL="file:///packages/simple https://cpu.example/whl",
+    )
+
+    (built,) = (each for each in done if each.startswith("build"))
+    assert "--build-arg PIP_EXTRA_INDEX_URL=https://cpu.example/whl " in built
+    assert "PIP_INDEX_URL" not in built
+    assert "pip's index-url holds a password" in ended.stderr
+    assert "secret" not in ended.stderr
+
+
 @pytest.mark.parametrize("step", ["build", "push"])
 def test_an_image_that_cannot_be_made_is_a_failure_that_is_named(publish, step):
     ended, _ = publish("c0ffee", FAILS=step)
