@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+from botocore.exceptions import ClientError
 from conftest import RunningCloud, start_cloud
 from sagemaker_world import ECHO
 from small_images import push
@@ -28,18 +30,26 @@ PROGRAM = f"""
 import os, pathlib, signal, subprocess, sys, time
 VERSION = os.environ.get("VERSION", "v1")
 base = pathlib.Path(os.environ.setdefault("SAGEMAKER_BASE_DIR", "/opt/ml"))
+os.environ.setdefault("SAGEMAKER_BIND_TO_PORT", "8080")
 
 def train():
     print("loss=1.5", flush=True)
-    exec(os.environ.get("TRAIN", ""), {{**globals()}})
+    exec(os.environ.get("TRAIN", ""), globals())
     (base / "model" / "name").write_text(VERSION)
 
 def serve():
-    exec(os.environ.get("SERVE", ""), {{**globals()}})
-    exec({ECHO!r}, {{**globals()}})
+    exec(os.environ.get("SERVE", ""), globals())
+    exec({ECHO!r}, globals())
 
 {{"train": train, "serve": serve}}[sys.argv[1]]()
 """
+
+
+DIES_WHEN_TOLD = (
+    "time.sleep = lambda seconds, rest=time.sleep: rest(seconds) if seconds < 100 else os._exit(7)"
+)
+DIE = b"sleep101"
+"""What a container that runs DIES_WHEN_TOLD is asked to end it."""
 
 
 def allow(*actions: str) -> dict[str, Any]:
@@ -183,7 +193,7 @@ class EngineWorld:
         )  # fmt: skip
         variant = {
             "VariantName": "main", "ModelName": name, "InitialInstanceCount": 1,
-            "InstanceType": "ml.m5.large",
+            "InstanceType": more.pop("instance", "ml.m5.large"),
         }  # fmt: skip
         sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], **more)
         return name
@@ -213,13 +223,21 @@ class EngineWorld:
         with contextlib.closing(runtime.invoke_endpoint(EndpointName=name, Body=body)["Body"]) as answer:
             return bytes(answer.read())
 
+    def crash(self, name: str) -> None:
+        """End the container of an endpoint that serves by DIES_WHEN_TOLD; return when that was noticed."""
+        with pytest.raises(ClientError):
+            self.ask(name, DIE)
+        self.until(
+            lambda: self.log(f"/aws/sagemaker/Endpoints/{name}"), lambda seen: any(map(is_crash, seen))
+        )
+
     def answered(self, name: str, body: bytes = b"hello") -> bytes:
         """Ask until there is an answer."""
 
         def look() -> bytes | str:
             try:
                 return self.ask(name, body)
-            except self.client("sagemaker-runtime").exceptions.ClientError as error:
+            except ClientError as error:
                 return str(error)
 
         return self.until(look, lambda seen: isinstance(seen, bytes))
@@ -245,6 +263,10 @@ class EngineWorld:
             assert time.monotonic() < deadline, seen
             time.sleep(0.05)
         return seen
+
+
+def is_crash(line: str) -> bool:
+    return line.startswith("[atelier] the container exited with code 7; it is started again in")
 
 
 @contextlib.contextmanager

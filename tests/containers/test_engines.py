@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from botocore.exceptions import ClientError
-from engine_world import EngineWorld, allow
+from engine_world import DIE, DIES_WHEN_TOLD, EngineWorld, allow, is_crash
 
 from atelier.cloud.gateway import launch
 
@@ -183,12 +183,11 @@ def test_an_update_moves_to_the_new_version_and_a_broken_one_changes_nothing(wor
 
 
 def test_a_crashed_container_is_started_again(world, image):
-    name = world.serve(world.config(image, "import threading; threading.Timer(2, os._exit, [7]).start()"))
+    name = world.serve(world.config(image, DIES_WHEN_TOLD))
     assert "InService" == world.settled(name)["EndpointStatus"]
 
-    said = world.until(lambda: world.log(f"/aws/sagemaker/Endpoints/{name}"), lambda seen: len(seen) >= 3)
+    world.crash(name)
 
-    assert said[1].startswith("[atelier] the container exited with code 7; it is started again in")
     assert b"v1:hello" == world.answered(name)
 
 
@@ -207,19 +206,18 @@ def test_an_asynchronous_endpoint_answers_into_s3(world, image):
 
 def test_an_asynchronous_request_whose_container_dies_is_asked_again(world, image):
     output = {"OutputConfig": {"S3OutputPath": "s3://data/answers"}}
-    dies = "import threading; threading.Timer(3, os._exit, [7]).start()"
-    name = world.serve(world.config(image, dies, AsyncInferenceConfig=output))
+    name = world.serve(world.config(image, DIES_WHEN_TOLD, AsyncInferenceConfig=output))
     world.settled(name)
-    world.client("s3").put_object(Bucket="data", Key="question", Body=b"sleep0.4")
-    runtime = world.client("sagemaker-runtime")
+    s3, group = world.client("s3"), f"/aws/sagemaker/Endpoints/{name}"
+    s3.put_object(Bucket="data", Key="question", Body=DIE)
 
-    sent = [
-        runtime.invoke_endpoint_async(EndpointName=name, InputLocation="s3://data/question")
-        for _ in range(10)
-    ]
+    sent = world.client("sagemaker-runtime").invoke_endpoint_async(
+        EndpointName=name, InputLocation="s3://data/question"
+    )
+    world.until(lambda: world.log(group), lambda seen: any(map(is_crash, seen)))
+    s3.put_object(Bucket="data", Key="question", Body=b"hello")  # each attempt reads it anew
 
-    assert [b"v1:sleep0.4"] * 10 == [answer(world, each) for each in sent]
-    assert any("exited with code 7" in line for line in world.log(f"/aws/sagemaker/Endpoints/{name}"))
+    assert b"v1:hello" == answer(world, sent)
 
 
 def answer(world, sent):

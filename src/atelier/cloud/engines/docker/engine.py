@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import secrets
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from docker.types import DeviceRequest, LogConfig, Mount
 from atelier.cloud.context import Container, Login, Refused
 from atelier.cloud.engines.docker import access, place
 from atelier.cloud.engines.docker.client import FAILURES, TIMEOUT, connect, explain
+from atelier.cloud.engines.docker.passage import Passage
 from atelier.cloud.engines.docker.pull import pull
 from atelier.cloud.engines.docker.running import DockerRunning
 from atelier.cloud.engines.docker_client import install
@@ -48,7 +48,6 @@ class DockerEngine:
         has_bridge = bool(self._api.networks(names=["bridge"]))
         self.tools: Path | None = install(home / "tools", {**os.environ, **variables}, has_bridge=has_bridge)
         self._has_init = True
-        self._lock = threading.Lock()
 
     def pull(self, image: str, login: Callable[[], Login], *, check: Callable[[], None]) -> None:
         """Fetch an image with what *login* returns; raise Refused when that cannot be."""
@@ -95,13 +94,36 @@ class DockerEngine:
         try:
             output = self._api.attach(identifier, stream=True, demux=True)
             self._api.start(identifier)
-        except FAILURES as error:
+            close = self._passage(container, identifier)
+        except (Refused, *FAILURES) as error:
             self._api.remove_container(identifier, force=True, v=True)
             if self._has_init and "docker-init" in explain(error):
                 self._has_init = False
                 return self._start(container, image)
             raise
-        return DockerRunning(self._api, identifier, output, log=container.log, limit=self._limit(container))
+        limit = self._limit(container)
+        return DockerRunning(self._api, identifier, output, log=container.log, limit=limit, ended=close)
+
+    def _passage(self, container: Container, identifier: str) -> Callable[[], None]:
+        """Open the way into an isolated container that serves; return what closes it."""
+        if container.port is None or not container.is_isolated:
+            return lambda: None
+        if not self._place.is_here:
+            raise Refused(
+                f"container {container.name}: a Docker engine in a virtual machine cannot isolate an endpoint"
+                " from the network and still reach it; set EnableNetworkIsolation to false here"
+            )
+        passage = Passage(self._api, container, self._labels(container))
+        try:
+            passage.open(identifier)
+        except (Refused, *FAILURES):
+            passage.close()
+            if self._api.inspect_container(identifier)["State"]["Running"]:
+                raise  # else its own end says more
+        return passage.close
+
+    def _labels(self, container: Container) -> dict[str, str]:
+        return {LABEL: self._label, NAME: container.name}
 
     def _options(self, container: Container, image: dict[str, Any]) -> dict[str, Any]:
         serves = container.port is not None
@@ -115,8 +137,8 @@ class DockerEngine:
             "hostname": container.hostname,
             "user": user,
             "environment": variables,
-            "labels": {LABEL: self._label, NAME: container.name},
-            "ports": [place.INSIDE] if serves else None,
+            "labels": self._labels(container),
+            "ports": self._place.ports(container),
             "use_config_proxy": False,
             "host_config": self._api.create_host_config(
                 mounts=[_mount(container)],

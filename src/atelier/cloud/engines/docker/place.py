@@ -11,11 +11,10 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from atelier.cloud.context import Container, Refused
+from atelier.cloud.engines.docker.forwarder import INSIDE
 
 LOOPBACK = "127.0.0.1"
 GATEWAY = "host.docker.internal"
-INSIDE = 8080
-"""Where SageMaker's containers answer when nothing tells them another port."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,20 @@ class Place:
         ports = {} if container.port is None else {INSIDE: (LOOPBACK, container.port)}
         return {"network_mode": "bridge", "port_bindings": ports}
 
+    def ports(self, container: Container) -> list[int] | None:
+        """Return the ports that the container shows where it does not share our interface."""
+        return None if self.is_here or container.port is None else [INSIDE]
+
     def variables(self, container: Container) -> dict[str, str]:
         """Return a container's environment, with addresses that are right inside of it."""
+        given = container.environment
+        if container.is_isolated:
+            return dict(given)
         if not self.is_here:
-            given = container.environment
             endpoint = given.get("AWS_ENDPOINT_URL")
             return {**given, "AWS_ENDPOINT_URL": _from_inside(endpoint)} if endpoint else dict(given)
         own = {} if container.port is None else {"SAGEMAKER_BIND_TO_PORT": str(container.port)}
-        return {**container.environment, "BIND_HOST": LOOPBACK, **own}
+        return {**given, "BIND_HOST": LOOPBACK, **own}
 
     def hosts(self, container: Container) -> dict[str, str]:
         """Return the names that a container knows besides those of DNS: its own, as on SageMaker."""
