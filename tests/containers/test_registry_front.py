@@ -1,12 +1,14 @@
 """The registry in front of which ECR stands: logins, permissions, tags, and what the registry keeps."""
 
 import base64
+import hashlib
 import json
 import os
 import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -426,3 +428,34 @@ def test_a_client_that_goes_away_leaves_no_layer(world, small):
 
     assert 404 == world.http.head(f"/v2/{small}/blobs/{digest(body)}").status_code
     assert 201 == world.upload(small, body).status_code
+
+
+MEBIBYTE = 1 << 20
+
+
+def peak():
+    """The most memory that this process has held since `forget_peak`."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def forget_peak():
+    Path("/proc/self/clear_refs").write_text("5")
+    return peak()
+
+
+def test_a_layer_of_a_hundred_megabytes_passes_in_little_memory(world, small):
+    part, parts = os.urandom(MEBIBYTE), 100
+    whole = hashlib.sha256()
+    for _ in range(parts):
+        whole.update(part)
+    before = forget_peak()
+
+    pushed = world.upload(small, (part for _ in range(parts)), f"sha256:{whole.hexdigest()}")
+    pulled = hashlib.sha256()
+    with world.http.stream("GET", f"/v2/{small}/blobs/sha256:{whole.hexdigest()}") as answer:
+        for each in answer.iter_raw(MEBIBYTE):
+            pulled.update(each)
+
+    assert (201, whole.digest()) == (pushed.status_code, pulled.digest())
+    assert peak() - before < 40 * MEBIBYTE

@@ -7,9 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import docker
+import httpx
 import pytest
 from fakes import FakeEngine
 from registry_world import CONFIG, RegistryWorld, digest, manifest, until
@@ -138,6 +141,25 @@ def test_a_registry_that_is_killed_again_and_again_is_started_again_and_again(ho
             assert world.push("small", f"v{number}", "one") in world.images("small")
     finally:
         world.close()
+
+
+def test_a_stop_in_the_middle_of_a_push_does_not_wait_for_its_end(home):
+    world, go_on = RegistryWorld(home), threading.Event()
+    world.repository("small")
+    opened = world.http.post("/v2/small/blobs/uploads/").headers["location"]
+
+    def endless():
+        yield b"x" * 1_000_000
+        go_on.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        pushing = pool.submit(world.http.patch, opened, content=endless())
+        until(lambda: list(home.glob("registry/data/**/_uploads/*/data")))
+        world.close()
+        go_on.set()
+
+    assert isinstance(pushing.exception(), httpx.TransportError) or 503 == pushing.result().status_code
+    assert world.distribution.pid is None or processes.started(world.distribution.pid) is None
 
 
 def registry_of(home):
