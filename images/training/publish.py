@@ -99,7 +99,8 @@ def cached(images: list[str]) -> list[str]:
 
 def build(folder: Path, name: str, arguments: Mapping[str, str], cache: list[str]) -> None:
     """Build the image; BuildKit needs to be told that the image is to serve as a cache later."""
-    options = ["--tag", name, "--label", f"org.opencontainers.image.version={name.rpartition(':')[2]}"]
+    version = f"org.opencontainers.image.version={name.rpartition(':')[2]}"
+    options = ["--force-rm", "--tag", name, "--label", version]
     for argument, value in {**arguments, **indexes(), "BUILDKIT_INLINE_CACHE": "1"}.items():
         options += ["--build-arg", f"{argument}={value}"]
     for each in cache:

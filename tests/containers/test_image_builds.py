@@ -257,6 +257,14 @@ def test_a_stopped_build_leaves_nothing_running_in_the_engine(site, first):
     assert not any("stopped" in each for each in site.tags().values())
 
 
+@DOCKER
+def test_a_build_that_fails_leaves_no_container(site, first):
+    digest, _ = site.build("never", dockerfile=site.dockerfile + "RUN exit 7\n")
+
+    assert digest is None
+    assert "" == docker("ps", "--all", "--quiet", "--filter", f"label=site={site.home.name}")
+
+
 def layers(image):
     return json.loads(docker("inspect", "--format", "{{json .RootFS.Layers}}", image))
 
