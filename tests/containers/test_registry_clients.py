@@ -81,6 +81,9 @@ def shell(cloud, role, tmp_path):
 
     def run(script, *actions, credentials=None):
         key, secret, token = credentials or assumed(cloud, role, actions)
+        if PASSWORD in script:
+            given = password(cloud.client_as("ecr", key, secret, token or None))
+            (tmp_path / "password").write_text(given["password"])
         environment = {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(tmp_path),
@@ -104,9 +107,19 @@ def assumed(cloud, role, actions):
     return given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
 
 
+PASSWORD = '<"$HOME/password"'
+"""What `aws ecr get-login-password` would say, without the seconds that the AWS CLI takes to start."""
+
+
 def login(uri):
-    host = uri.partition("/")[0]
-    return f"aws ecr get-login-password | docker login --username AWS --password-stdin {host}\n"
+    return f"docker login --username AWS --password-stdin {uri.partition('/')[0]} {PASSWORD}\n"
+
+
+def password(ecr):
+    """Return a user and a password as Docker's SDK takes them."""
+    (given,) = ecr.get_authorization_token()["authorizationData"]
+    user, _, text = base64.b64decode(given["authorizationToken"]).decode().partition(":")
+    return {"username": user, "password": text}
 
 
 def digests(cloud, uri):
@@ -116,19 +129,14 @@ def digests(cloud, uri):
     return {tag: each["imageDigest"] for each in found for tag in each.get("imageTags", [""])}
 
 
-def administrator(cloud):
-    """The password of somebody who may do everything, as the SDK takes it."""
-    (given,) = cloud.client("ecr").get_authorization_token()["authorizationData"]
-    user, _, password = base64.b64decode(given["authorizationToken"]).decode().partition(":")
-    return {"username": user, "password": password}
-
-
 def test_an_image_is_pushed_by_tag_and_pulled_by_tag_and_by_the_digest_that_ecr_says(
     cloud, uri, images, shell
 ):
     images(b"one", f"{uri}:v1")
+    host = uri.partition("/")[0]
+    script = f"aws ecr get-login-password | docker login --username AWS --password-stdin {host}\n"
 
-    pushed = shell(f"{login(uri)}docker push {uri}:v1", *PUSHING)
+    pushed = shell(f"{script}docker push {uri}:v1", *PUSHING)
 
     assert 0 == pushed.returncode, pushed.stderr
     digest = digests(cloud, uri)["v1"]
@@ -247,7 +255,7 @@ def test_a_deleted_image_cannot_be_pulled(cloud, uri, images, shell):
 
 def test_the_sdk_pushes_and_pulls(cloud, uri, images):
     images(b"sdk", f"{uri}:v1")
-    client, auth = docker.from_env(), administrator(cloud)
+    client, auth = docker.from_env(), password(cloud.client("ecr"))
     try:
         said = list(client.images.push(uri, tag="v1", auth_config=auth, stream=True, decode=True))
         digest = digests(cloud, uri)["v1"]

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from atelier.cloud.context import Cloud
-from atelier.cloud.engines.distribution import Distribution
+from atelier.cloud.engines.distribution import Distribution, Unavailable
 from atelier.cloud.engines.images import ImageStore
 from atelier.cloud.engines.sockets import SocketConnection
 from atelier.cloud.services.wire import ServiceError
 from atelier.cloud.store import Table
 
 ANSWER = 300.0
+PATIENCE = 5.0
+"""Seconds in which a registry that is being started again is waited for."""
 MANIFEST_BYTES = 4 * 1024 * 1024
 
 
@@ -182,12 +184,13 @@ class RegistryStorage:
         """Yield the registry's answer; what is not *expected* is an error of the service."""
         connection = SocketConnection(self.distribution.socket, ANSWER)
         try:
+            self.distribution.wait(PATIENCE)
             connection.request(method, target, body, headers or {})
             answer = connection.getresponse()
             if answer.status not in expected:
                 raise self._failure(answer.status, answer.read(4096))
             yield answer
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, Unavailable) as error:
             raise self.unavailable(error) from error
         finally:
             connection.close()
