@@ -20,8 +20,9 @@ from atelier.cloud.engines.docker import access, place
 from atelier.cloud.engines.docker.client import FAILURES, TIMEOUT, connect, explain
 from atelier.cloud.engines.docker.passage import Passage
 from atelier.cloud.engines.docker.pull import pull
-from atelier.cloud.engines.docker.running import DockerRunning
+from atelier.cloud.engines.docker.running import DockerRunning, Suspicions
 from atelier.cloud.engines.docker_client import install
+from atelier.cloud.engines.images import ARCHITECTURES
 
 LABEL = "atelier.home"
 NAME = "atelier.name"
@@ -101,8 +102,10 @@ class DockerEngine:
                 self._has_init = False
                 return self._start(container, image)
             raise
-        limit = self._limit(container)
-        return DockerRunning(self._api, identifier, output, log=container.log, limit=limit, ended=close)
+        suspicions = Suspicions(self._memory(container), self._foreign(image))
+        return DockerRunning(
+            self._api, identifier, output, log=container.log, suspicions=suspicions, ended=close
+        )
 
     def _passage(self, container: Container, identifier: str) -> Callable[[], None]:
         """Open the way into an isolated container that serves; return what closes it."""
@@ -167,11 +170,19 @@ class DockerEngine:
             limits["device_requests"] = [DeviceRequest(count=count, capabilities=[["gpu"]])]
         return limits
 
-    def _limit(self, container: Container) -> str:
-        if container.size is None:
-            return "the memory of this machine"
-        memory = min(container.size.memory, self._info["MemTotal"])
-        return f"{memory / GIB:.3g} GiB of memory"
+    def _memory(self, container: Container) -> str:
+        total: int = self._info["MemTotal"]
+        size = container.size
+        if size is None or size.memory > total:
+            return f"the {total / GIB:.3g} GiB of memory that this machine has"
+        return f"{size.memory / GIB:.3g} GiB of memory"
+
+    def _foreign(self, image: Mapping[str, Any]) -> str | None:
+        """Return what an image is built for if that is another processor than the engine's."""
+        own = self._info["Architecture"]
+        made_for = image.get("Architecture")
+        is_foreign = made_for not in (own, ARCHITECTURES.get(own))
+        return f"{image.get('Os', 'linux')}/{made_for}" if is_foreign else None
 
 
 def label(home: Path) -> str:

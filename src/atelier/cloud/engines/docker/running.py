@@ -7,7 +7,8 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from docker.errors import APIError, NotFound
@@ -30,6 +31,24 @@ logger = logging.getLogger(__name__)
 Output = Iterator[tuple[bytes | None, bytes | None]]
 
 
+@dataclass(frozen=True)
+class Suspicions:
+    """What is known of a container that may come to be why it failed."""
+
+    memory: str
+    """How much it may have."""
+    platform: str | None = None
+    """What its image is built for, when that is not what the engine runs."""
+
+    def fault(self, state: Mapping[str, Any], last: bytes) -> Fault | None:
+        """Return why a container failed, by the engine's word on its end and the last line of its log."""
+        if state.get("OOMKilled"):
+            return Fault(f"OutOfMemory: the container needed more than {self.memory}, and was killed")
+        if self.platform and b"exec format error" in last.lower():
+            return Fault(f"the image is built for {self.platform}: build it for this machine's processor")
+        return Fault(state["Error"]) if state.get("Error") else None
+
+
 class DockerRunning:
     """A started container. *output* was attached before its start, so that no line is missed."""
 
@@ -40,12 +59,18 @@ class DockerRunning:
         output: Output,
         *,
         log: Callable[[str], None],
-        limit: str,
+        suspicions: Suspicions,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
         self.fault: Fault | None = None
-        self._api, self._id, self._log, self._limit, self._at_end = api, identifier, log, limit, ended
-        self._code, self._log_broke = 0, False
+        self._api, self._id, self._log, self._suspicions, self._at_end = (
+            api,
+            identifier,
+            log,
+            suspicions,
+            ended,
+        )
+        self._code, self._last, self._log_broke = 0, b"", False
         self._ended, self._abandoned = threading.Event(), threading.Event()
         self.pid = self._pid()
         threading.Thread(target=self._follow, args=(output,), daemon=True).start()
@@ -106,8 +131,7 @@ class DockerRunning:
                 logger.warning("container %s: %s", self._id[:12], explain(error))
                 if not self._is_back():
                     return KILLED, GONE
-            with contextlib.suppress(*FAILURES):
-                output = self._api.attach(self._id, stream=True, demux=True)
+            output = self._output()
 
     def _pump(self, output: Output) -> None:
         """Log what the container says until it or the engine ends."""
@@ -125,6 +149,15 @@ class DockerRunning:
             for lines in streams:
                 lines.end()
 
+    def _output(self) -> Output:
+        """Attach again; to a container that has ended Docker would let us listen for ever."""
+        with contextlib.suppress(*FAILURES):
+            output = self._api.attach(self._id, stream=True, demux=True)
+            if self._api.inspect_container(self._id)["State"]["Running"]:
+                return output  # type: ignore[no-any-return]
+            output.close()
+        return iter(())
+
     def _is_back(self) -> bool:
         """Wait for the engine; say whether it came back in time."""
         deadline = time.monotonic() + AWAY_PATIENCE
@@ -141,11 +174,10 @@ class DockerRunning:
         code = int(state["ExitCode"])
         if was_away:
             return code or KILLED, GONE
-        if code and state.get("OOMKilled"):
-            return code, Fault(f"OutOfMemory: the container needed more than {self._limit}, and was killed")
-        return code, Fault(state["Error"]) if code and state.get("Error") else None
+        return code, self._suspicions.fault(state, self._last) if code else None
 
     def _say(self, line: bytes) -> None:
+        self._last = line
         try:
             self._log(line.decode(errors="replace").rstrip("\r"))
         except Exception:  # the container must not block on a full pipe because its log is broken
