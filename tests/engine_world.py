@@ -281,7 +281,7 @@ def docker_api() -> Iterator[Any]:
         client.close()
 
 
-def context(files: Mapping[str, str]) -> io.BytesIO:
+def context(files: Mapping[str, str | bytes]) -> io.BytesIO:
     """A build's context as the engine takes it."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -298,11 +298,12 @@ def packed(files: Mapping[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def _add(archive: tarfile.TarFile, files: Mapping[str, str]) -> None:
-    for name, text in files.items():
+def _add(archive: tarfile.TarFile, files: Mapping[str, str | bytes]) -> None:
+    for name, content in files.items():
+        body = content.encode() if isinstance(content, str) else content
         entry = tarfile.TarInfo(name)
-        entry.size = len(text.encode())
-        archive.addfile(entry, io.BytesIO(text.encode()))
+        entry.size, entry.mode = len(body), 0o755
+        archive.addfile(entry, io.BytesIO(body))
 
 
 def check(progress: Iterator[Mapping[str, Any]]) -> None:

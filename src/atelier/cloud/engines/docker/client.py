@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -52,6 +53,14 @@ def explain(error: Exception) -> str:
     if isinstance(error, AWAY):
         return f"the Docker engine does not answer ({cause(error)}); is it running?"
     return str(error)
+
+
+def let_go(stream: Any) -> None:
+    """Close a container's output, and the connection around it, which the SDK leaves to the collector."""
+    response = getattr(stream, "_response", None)
+    if response is not None:
+        with contextlib.suppress(*FAILURES):
+            response.close()
 
 
 def cause(error: BaseException) -> str:

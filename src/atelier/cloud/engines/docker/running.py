@@ -7,14 +7,14 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from docker.errors import APIError, NotFound
 
 from atelier.cloud.context import Fault
-from atelier.cloud.engines.docker.client import AWAY, FAILURES, explain
+from atelier.cloud.engines.docker.client import AWAY, FAILURES, explain, let_go
 from atelier.cloud.engines.lines import Lines
 
 KILLED = 128 + signal.SIGKILL
@@ -23,12 +23,15 @@ AWAY_PATIENCE = 30.0
 KILL_PATIENCE = 30.0
 LOOK = 0.5
 
+NOT_RUN = (2, 126, 127)
+"""How it ends when a program is none: it is given to a shell, which finds no commands in it."""
+
 GONE = Fault("the Docker engine was stopped while the container ran", is_platform=True)
 REMOVED = Fault("the container was removed by someone else while it ran", is_platform=True)
 
 logger = logging.getLogger(__name__)
 
-Output = Iterator[tuple[bytes | None, bytes | None]]
+Output = Iterable[tuple[bytes | None, bytes | None]]
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,11 @@ class Suspicions:
 
     def fault(self, state: Mapping[str, Any], last: bytes) -> Fault | None:
         """Return why a container failed, by the engine's word on its end and the last line of its log."""
+        said = "".join(each for each in last.decode(errors="replace") if each.isprintable())
         if state.get("OOMKilled"):
             return Fault(f"OutOfMemory: the container needed more than {self.memory}, and was killed")
-        if self.platform and b"exec format error" in last.lower():
-            return Fault(f"the image is built for {self.platform}: build it for this machine's processor")
+        if self.platform and state["ExitCode"] in NOT_RUN:
+            return Fault(f"the image is built for {self.platform}, which this machine does not run: {said}")
         return Fault(state["Error"]) if state.get("Error") else None
 
 
@@ -132,6 +136,7 @@ class DockerRunning:
                 if not self._is_back():
                     return KILLED, GONE
             output = self._output()
+            was_away = not output
 
     def _pump(self, output: Output) -> None:
         """Log what the container says until it or the engine ends."""
@@ -144,19 +149,18 @@ class DockerRunning:
         except FAILURES as error:
             logger.info("container %s: its output broke off: %s", self._id[:12], error)
         finally:
-            with contextlib.suppress(*FAILURES, AttributeError):
-                output.close()  # type: ignore[attr-defined]
+            let_go(output)
             for lines in streams:
                 lines.end()
 
     def _output(self) -> Output:
-        """Attach again; to a container that has ended Docker would let us listen for ever."""
+        """Attach again, if it still runs: to what has ended Docker would let us listen for ever."""
         with contextlib.suppress(*FAILURES):
             output = self._api.attach(self._id, stream=True, demux=True)
             if self._api.inspect_container(self._id)["State"]["Running"]:
                 return output  # type: ignore[no-any-return]
-            output.close()
-        return iter(())
+            let_go(output)
+        return ()
 
     def _is_back(self) -> bool:
         """Wait for the engine; say whether it came back in time."""
@@ -172,8 +176,8 @@ class DockerRunning:
         except AWAY:
             return KILLED, GONE
         code = int(state["ExitCode"])
-        if was_away:
-            return code or KILLED, GONE
+        if code and was_away:
+            return code, GONE
         return code, self._suspicions.fault(state, self._last) if code else None
 
     def _say(self, line: bytes) -> None:
