@@ -15,7 +15,7 @@ from typing import Any
 
 import h11
 
-from atelier.cloud.engines.sockets import opened
+from atelier.cloud.engines.sockets import Stream
 
 CHUNK = 256 * 1024
 
@@ -78,6 +78,11 @@ class Body:
         while not self._is_over:
             await self()
 
+    async def left(self) -> None:
+        """Return when the client has gone away."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
 
 @dataclass(frozen=True)
 class Request:
@@ -91,19 +96,23 @@ class Request:
 async def relay(path: Path, request: Request, body: Body, send: Send) -> None:
     """Pass a request on, and its answer back through ASGI's *send*."""
     try:
-        reader, writer = await opened(path, CHUNK)
+        stream = await Stream.open(path, CHUNK)
     except OSError as error:
         raise BrokenOff(answered=False) from error
-    exchange = _Exchange(reader, writer)
+    exchange = _Exchange(stream)
     sending = asyncio.create_task(exchange.ask(request, body))
     try:
         head = await exchange.head(sending)
         await _ended(sending)
         await body.drain()
-        await exchange.answer(head, send)
+        leaving = asyncio.create_task(body.left())
+        try:
+            await exchange.answer(head, send, leaving.done)
+        finally:
+            leaving.cancel()
     finally:
         await _ended(sending)
-        writer.transport.abort()
+        stream.abort()
 
 
 async def _ended(sending: asyncio.Task[None]) -> None:
@@ -121,8 +130,8 @@ def passed_on(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
 class _Exchange:
     """The registry's side of one exchange."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(self, stream: Stream) -> None:
+        self._reader, self._writer = stream.reader, stream.writer
         self._protocol = h11.Connection(h11.CLIENT)
 
     async def ask(self, request: Request, body: Body) -> None:
@@ -148,12 +157,14 @@ class _Exchange:
         finally:
             reading.cancel()
 
-    async def answer(self, head: h11.Response, send: Send) -> None:
-        """Hand the answer on as it comes."""
+    async def answer(self, head: h11.Response, send: Send, is_unwanted: Callable[[], bool]) -> None:
+        """Hand the answer on as it comes; raise Gone when nobody wants it any more."""
         headers = [(name, value) for name, value in passed_on(head.headers) if name != b"transfer-encoding"]
         await send({"type": "http.response.start", "status": head.status_code, "headers": headers})
         try:
             while not isinstance(event := await self._event(), h11.EndOfMessage):
+                if is_unwanted():
+                    raise Gone
                 if isinstance(event, h11.Data):
                     await send({"type": "http.response.body", "body": bytes(event.data), "more_body": True})
         except (OSError, h11.RemoteProtocolError) as error:

@@ -7,7 +7,7 @@ import contextlib
 import http.client
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 LONGEST = 100
@@ -36,18 +36,44 @@ class SocketConnection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         """Connect to the socket."""
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(self.timeout)
-        try:
-            with short(self._path) as address:
-                connection.connect(address)
-        except OSError:
-            connection.close()
-            raise
-        self.sock = connection
+        self.sock = connected(self._path, self.timeout)
 
 
-async def opened(path: Path, limit: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Return a stream to the socket that buffers *limit* bytes."""
-    with short(path) as address:
-        return await asyncio.open_unix_connection(address, limit=limit)
+class Stream:
+    """Both directions of a connection, each on a descriptor of its own.
+
+    A server that answers early and closes makes our next write fail. On one descriptor asyncio would then
+    drop what has come and was not read yet: the answer.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writers: Sequence[asyncio.StreamWriter]) -> None:
+        self.reader, self.writer = reader, writers[1]
+        self._writers = writers
+
+    @classmethod
+    async def open(cls, path: Path, limit: int) -> Stream:
+        """Connect to the socket; *limit* bytes are buffered."""
+        incoming = connected(path, None)
+        outgoing = incoming.dup()
+        reader, first = await asyncio.open_connection(sock=incoming, limit=limit)
+        _, second = await asyncio.open_connection(sock=outgoing, limit=limit)
+        second.transport.pause_reading()  # type: ignore[attr-defined]
+        return cls(reader, (first, second))
+
+    def abort(self) -> None:
+        """Let go of the connection at once."""
+        for each in self._writers:
+            each.transport.abort()
+
+
+def connected(path: Path, timeout: float | None) -> socket.socket:
+    """Return a socket that is connected to *path*."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout)
+    try:
+        with short(path) as address:
+            connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
