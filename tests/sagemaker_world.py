@@ -116,6 +116,7 @@ class ScriptEngine:
     started: list[ScriptRunning] = field(default_factory=list)
     containers: list[Container] = field(default_factory=list)
     isolates: bool = False
+    fault: Fault | None = None
 
     def pull(self, image: str, login: Callable[[], Login], *, check: Callable[[], None]) -> None:
         check()
@@ -124,6 +125,7 @@ class ScriptEngine:
         if container.image not in self.scripts:
             raise Refused(f"there is no image {container.image}")
         running = ScriptRunning(self.scripts[container.image], container)
+        running.fault = self.fault
         self.containers.append(container)
         self.started.append(running)
         return running
