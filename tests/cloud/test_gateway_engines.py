@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,6 +133,19 @@ def test_with_docker_a_home_is_dockers_and_stays_so(home):
     away = command(home, "up", DOCKER_HOST=NOWHERE)
     assert 1 == away.returncode
     assert "Docker does not answer" in away.stderr
+
+
+@pytest.mark.docker
+def test_docker_without_a_registry_is_not_chosen_unasked(home, tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").symlink_to(shutil.which("git"))
+    up = command(home, "up", "--json", PATH=str(tmp_path / "bin"))
+
+    said = json.loads(up.stdout)
+    with docker_api() as api:
+        has_image = bool(api.images("registry:2"))
+    assert ("docker" if has_image else "process") == said["engine"]
+    assert has_image or "the Docker engine needs a registry" in said["engine_reason"]
 
 
 @pytest.mark.docker

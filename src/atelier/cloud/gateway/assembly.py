@@ -117,8 +117,8 @@ class Gateway:
         """Let each service end its work; one that fails or hangs does not keep the others from it."""
         await asyncio.gather(*(self._end(plugin) for plugin in PLUGINS if plugin.service.stop))
         await asyncio.to_thread(self.functions.stop)
+        await asyncio.to_thread(self.saver.stop)  # before the engine, which may be slow to answer
         await asyncio.to_thread(self.cloud.engine.close)
-        await asyncio.to_thread(self.saver.stop)
 
     async def _end(self, plugin: Plugin) -> None:
         assert plugin.service.stop is not None
