@@ -66,9 +66,10 @@ test: .venv/dev ## Run every test (ARGS="-k name")
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: bench
-bench: .venv/dev ## Measure the functions, and let 200 clients use them for a minute (ARGS="--clients 50 --seconds 20")
+bench: .venv/dev ## Measure functions and image rebuilds; then let 200 clients work (ARGS="--clients 50 --seconds 20")
 	@$(BIN)/python tests/bench/imports.py
 	@$(BIN)/python tests/bench/operations.py
+	@$(BIN)/python tests/containers/rebuild.py
 	@$(BIN)/python tests/middleware/load.py $(ARGS)
 
 LOCK := $(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet

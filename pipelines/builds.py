@@ -18,7 +18,6 @@ def project(t: Template) -> codebuild.Project:
     service = t.add_resource(role(group))
     variables = {
         "RepositoryUri": Ref(IMAGE_REPOSITORY_URI),
-        "RepositoryName": Ref(parts.IMAGE_REPOSITORY),
         "CodeBucket": Ref(parts.CODE_BUCKET),
     }
     return codebuild.Project(
@@ -36,6 +35,7 @@ def project(t: Template) -> codebuild.Project:
                 codebuild.EnvironmentVariable(Name=name, Value=value) for name, value in variables.items()
             ],
         ),
+        Cache=codebuild.ProjectCache(Type="LOCAL", Modes=["LOCAL_DOCKER_LAYER_CACHE"]),
         LogsConfig=codebuild.LogsConfig(
             CloudWatchLogs=codebuild.CloudWatchLogs(Status="ENABLED", GroupName=Ref(group))
         ),

@@ -57,6 +57,7 @@ def template() -> Template:
         middle.TOKEN_KEY,
         middle.ENDPOINT_ROLE,
         middle.ENDPOINT_IMAGE,
+        middle.REPOSITORY_URI,
         middle.SUCCESS_TOPIC,
         middle.ERROR_TOPIC,
         middle.USER_REQUESTS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from troposphere import Ref, Sub, Template, awslambda
+from troposphere import Ref, Select, Split, Template, awslambda
 
 from atelier.contract.settings import CheckpointsSettings, EndpointsSettings, InferencesSettings
 from atelier.templates import middleware_endpoints as sagemaker
@@ -97,7 +97,7 @@ def endpoints(t: Template) -> awslambda.Function:
         bucket=Ref(middle.BUCKET),
         endpoint_role_arn=Ref(middle.ENDPOINT_ROLE),
         endpoint_image=Ref(middle.ENDPOINT_IMAGE),
-        registry=Sub("${AWS::AccountId}.dkr.ecr.${AWS::Region}.${AWS::URLSuffix}"),
+        registry=Select(0, Split("/", Ref(middle.REPOSITORY_URI))),  # the host, as ECR says it
         success_topic_arn=Ref(middle.SUCCESS_TOPIC),
         error_topic_arn=Ref(middle.ERROR_TOPIC),
     )

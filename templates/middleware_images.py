@@ -5,13 +5,11 @@ from __future__ import annotations
 from troposphere import GetAtt, Output, Parameter, Ref, Sub, Template, codebuild, iam, logs
 
 from atelier.templates import parts
+from atelier.templates.middleware_parts import REPOSITORY_URI
 from atelier.templates.parts import allow, arn, objects
 
 REPOSITORY = Parameter(
     "DiffusionRepositoryName", Type="String", Description="The repository of the images of endpoints."
-)
-REPOSITORY_URI = Parameter(
-    "DiffusionRepositoryUri", Type="String", Description="Where those images are pushed to, as ECR says it."
 )
 SOURCE = Parameter(
     "ImageSourceKey", Type="String", Description="Key of what the image is built from; names its hash."
@@ -31,7 +29,7 @@ def template() -> Template:
 
 def project(group: logs.LogGroup, service: iam.Role) -> codebuild.Project:
     """Build one image from one zip, under a tag that names the zip's content."""
-    variables = {"RepositoryUri": Ref(REPOSITORY_URI), "RepositoryName": Ref(REPOSITORY)}
+    variables = {"RepositoryUri": Ref(REPOSITORY_URI)}
     return codebuild.Project(
         "Build",
         Description="Builds the image of endpoints",
@@ -51,6 +49,7 @@ def project(group: logs.LogGroup, service: iam.Role) -> codebuild.Project:
                 codebuild.EnvironmentVariable(Name=name, Value=value) for name, value in variables.items()
             ],
         ),
+        Cache=codebuild.ProjectCache(Type="LOCAL", Modes=["LOCAL_DOCKER_LAYER_CACHE"]),
         LogsConfig=codebuild.LogsConfig(
             CloudWatchLogs=codebuild.CloudWatchLogs(Status="ENABLED", GroupName=Ref(group))
         ),

@@ -28,6 +28,11 @@ ENDPOINT_ROLE = Parameter("EndpointRoleArn", Type="String", Description="The rol
 ENDPOINT_IMAGE = Parameter(
     "EndpointImage", Type="String", Default="none", Description="The image of endpoints, by its digest."
 )
+REPOSITORY_URI = Parameter(
+    "DiffusionRepositoryUri",
+    Type="String",
+    Description="Where the images of endpoints are pushed to, as ECR says it.",
+)
 SUCCESS_TOPIC = Parameter(
     "SuccessTopicArn", Type="String", Description="Where SageMaker tells of asynchronous results."
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import uuid
@@ -14,9 +15,16 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from docker_machine import (  # noqa: F401 - hooks: what needs Docker is left out where there is none
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_terminal_summary,
+)
 from stacks import Stacks
 
 from atelier.cloud.gateway import launch
+
+os.environ["ATELIER_ENGINE"] = "process"  # whatever answers here: a test that means Docker says so
 
 
 @dataclass
@@ -51,8 +59,8 @@ class RunningCloud:
         )
 
 
-def start_cloud(home: Path) -> RunningCloud:
-    return RunningCloud(home, launch.start(home))
+def start_cloud(home: Path, engine: str = "process") -> RunningCloud:
+    return RunningCloud(home, launch.start(home, engine=engine))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atelier.cloud.context import Caller, Cloud, Container, Credentials, Sample
+from atelier.cloud.context import Caller, Cloud, Container, Credentials, Fault, Login, Sample
 from atelier.cloud.store import Store
 
 
@@ -21,6 +21,9 @@ class FakeIdentity:
 
     def caller(self) -> Caller:
         return Caller("arn:aws:iam::000000000000:user/tester")
+
+    def signer(self, access_key: str) -> Caller | None:
+        return Caller(f"arn:aws:iam::000000000000:user/{access_key}", access_key=access_key)
 
     def allows(self, caller: Caller, action: str, resource: str, **keys: str) -> bool:
         self.asked.append((action, resource))
@@ -82,6 +85,7 @@ class FakeRunning:
 
     code: int = 0
     pid: int = 0
+    fault: Fault | None = None
 
     def wait(self, timeout: float | None = None) -> int | None:
         return self.code
@@ -98,12 +102,22 @@ class FakeEngine:
     started: list[Container] = field(default_factory=list)
     name: str = "fake"
     tools: Path | None = None
+    isolates: bool = False
+
+    def pull(self, image: str, login: Callable[[], Login], *, check: Callable[[], None]) -> None:
+        check()
+
+    def has(self, image: str) -> bool:
+        return False
 
     def start(self, container: Container) -> FakeRunning:
         self.started.append(container)
         return FakeRunning(self.behaviour(container))
 
     def clean(self) -> None:
+        pass
+
+    def close(self) -> None:
         pass
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from fakes import FakeEvents, FakeIdentity, FakeMetrics
 
-from atelier.cloud.context import Cloud, Container, Credentials, Refused
+from atelier.cloud.context import Cloud, Container, Credentials, Fault, Login, Refused
 from atelier.cloud.services.sagemaker.plugin import PLUGIN
 from atelier.cloud.store import Store
 
@@ -60,11 +60,14 @@ server.serve_forever()
 class ScriptRunning:
     """A script that runs as a container would."""
 
+    fault: Fault | None = None
+
     def __init__(self, source: str, container: Container) -> None:
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONUNBUFFERED": "1",
             "SAGEMAKER_BASE_DIR": str(container.root),
+            "SAGEMAKER_BIND_TO_PORT": str(container.port),
             **container.environment,
         }
         self._popen = subprocess.Popen(
@@ -112,11 +115,17 @@ class ScriptEngine:
     scripts: dict[str, str] = field(default_factory=dict)
     started: list[ScriptRunning] = field(default_factory=list)
     containers: list[Container] = field(default_factory=list)
+    isolates: bool = False
+    fault: Fault | None = None
+
+    def pull(self, image: str, login: Callable[[], Login], *, check: Callable[[], None]) -> None:
+        check()
 
     def start(self, container: Container) -> ScriptRunning:
         if container.image not in self.scripts:
             raise Refused(f"there is no image {container.image}")
         running = ScriptRunning(self.scripts[container.image], container)
+        running.fault = self.fault
         self.containers.append(container)
         self.started.append(running)
         return running

@@ -204,6 +204,30 @@ def test_calls_are_authorised_on_the_project(cloud):
     assert build["arn"].endswith(build["id"])
 
 
+@pytest.mark.parametrize(("is_privileged", "status"), [(True, "SUCCEEDED"), (False, "FAILED")])
+def test_only_a_privileged_build_may_use_docker(cloud, tmp_path, is_privileged, status):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "docker").write_text("#!/bin/sh\nexit 0\n")
+    (tools / "docker").chmod(0o755)
+    cloud.engine.tools = tools
+    project(cloud, "docker info", environment=LINUX | {"privilegedMode": is_privileged})
+
+    assert status == wait(cloud, start(cloud))["buildStatus"]
+
+
+def test_a_build_that_may_not_use_docker_is_told_so_as_on_aws(cloud):
+    bench = workbench.Workbench(cloud.home / "bench")
+    bench.make()
+
+    environment = bench.environment(cloud, is_privileged=False)
+    ended = subprocess.run(["docker", "build", "."], env=environment, capture_output=True, text=True)
+
+    assert 1 == ended.returncode
+    assert "Cannot connect to the Docker daemon" in ended.stderr
+    assert "set privilegedMode" in ended.stderr
+
+
 def wanted(**properties):
     basic = {
         "Artifacts": {"Type": "CODEPIPELINE"},

@@ -65,6 +65,22 @@ def test_the_images_that_a_rule_selects_expire(selection, expected):
     assert expected == gone([rule(**selection)], *IMAGES)
 
 
+def test_an_image_stays_as_long_as_an_index_that_holds_it():
+    index = {**image("index", 5, "v3"), "images": ["old"]}
+    untagged = rule(1, tagStatus="untagged", countType="sinceImagePushed", countUnit="days", countNumber=7)
+    tagged = rule(
+        2,
+        tagStatus="tagged",
+        tagPrefixList=["v"],
+        countType="sinceImagePushed",
+        countUnit="days",
+        countNumber=3,
+    )
+
+    assert [] == gone([untagged], image("old", 30), index)
+    assert ["old", "index"] == gone([untagged, tagged], image("old", 30), index)
+
+
 def test_an_image_falls_under_the_first_rule_that_fits_it():
     keep = rule(1, tagStatus="tagged", tagPrefixList=["v"], countType="imageCountMoreThan", countNumber=100)
     rest = rule(2, tagStatus="any", countType="imageCountMoreThan", countNumber=1)

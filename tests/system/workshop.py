@@ -21,7 +21,8 @@ from atelier.client.pipelines import Execution, Pipelines
 from atelier.client.session import Clients
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("src", "lambdas", "templates", "pipelines", "buildspecs", "requirements")
+SCRIPTS = ("images/training/publish.py", "images/training/choose_lock.py")
+PARTS = ("src", "lambdas", "templates", "pipelines", "buildspecs", "requirements", *SCRIPTS)
 TINY = Path(__file__).parent / "tiny_model.py"
 IMAGE = Path("images/training/gpt_neo")
 INSTALL = "python -m pip install"

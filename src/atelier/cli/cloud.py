@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from atelier.cli.connect import as_json
+from atelier.cli.connect import as_json, with_engine
 from atelier.cli.errors import Command, Ended, Pending
 from atelier.cli.output import console, duration, emit
 
@@ -20,30 +20,42 @@ PORTS = click.IntRange(1, 65535)
 
 @click.command(
     cls=Command,
-    examples=["atelier up", "atelier up --port 4566", 'eval "$(atelier env)" && aws s3 ls'],
+    examples=[
+        "atelier up",
+        "atelier up --port 4566",
+        "atelier up --engine docker",
+        'eval "$(atelier env)" && aws s3 ls',
+    ],
 )
 @click.option("--port", type=PORTS, help="Listen on this port [default: the last one used, or a free one].")
 @click.option(
     "--log-level", default="INFO", type=click.Choice(["DEBUG", "INFO", "WARNING"]), show_default=True
 )
+@with_engine
 @as_json
-def up(port: int | None, log_level: str, as_json: bool) -> None:
+def up(port: int | None, log_level: str, engine: str, as_json: bool) -> None:
     """Start the local cloud and wait until it answers.
 
     It listens on 127.0.0.1 only, and every call must be signed. A cloud that runs already is left as it is.
     What was deployed before is there again: state lives under $ATELIER_HOME (default: .atelier).
+
+    Containers run in Docker where it answers, else as plain processes. A home keeps the engine that its
+    images were made for.
     """
     from atelier.cloud.gateway import launch
 
     home, began = launch.default_home(), time.monotonic()
     before = launch.status(home).running
-    found = launch.start(home, port, log_level)
+    found = launch.start(home, port, log_level, engine)
     seconds = round(time.monotonic() - began, 2)
+    now = launch.status(home)
     if as_json:
-        emit({"endpoint": found.endpoint, "home": str(home), "started": not before, "seconds": seconds})
+        made = {"endpoint": found.endpoint, "home": str(home), "started": not before, "seconds": seconds}
+        emit({**made, "engine": now.engine, "engine_reason": now.engine_reason})
         return
     how = "runs already" if before else f"is up after {duration(seconds)}"
     console().print(f"The local cloud {how}: {found.endpoint}", soft_wrap=True)
+    console().print(f"Containers: {now.engine} ({now.engine_reason})", soft_wrap=True, markup=False)
 
 
 @click.command(cls=Command, examples=["atelier down"])
@@ -75,7 +87,9 @@ def status(as_json: bool) -> None:
     elif found.running:
         memory = f"{(found.memory or 0) / 2**20:.0f} MB"
         console().print(
-            f"Up: {found.endpoint}  (process {found.pid}, {memory})\nHome: {found.home}", soft_wrap=True
+            f"Up: {found.endpoint}  (process {found.pid}, {memory})\nHome: {found.home}\n"
+            f"Containers: {found.engine} ({found.engine_reason})",
+            soft_wrap=True,
         )
     else:
         console().print(f"Down. Start it with `atelier up`.\nHome: {found.home}", soft_wrap=True)

@@ -19,6 +19,15 @@ on_aws: Decorator = click.option(
 as_json: Decorator = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."
 )
+with_engine: Decorator = click.option(
+    "--engine",
+    default="auto",
+    show_default=True,
+    envvar="ATELIER_ENGINE",
+    show_envvar=True,
+    type=click.Choice(["auto", "docker", "process"]),
+    help="What runs containers; auto: what this home has, else Docker if it answers, else plain processes.",
+)
 with_prefix: Decorator = click.option(
     "--prefix", default="atelier", show_default=True, help="What the installation's names begin with."
 )

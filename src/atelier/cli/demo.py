@@ -13,7 +13,7 @@ import click
 from rich.markup import escape
 
 from atelier.cli import output
-from atelier.cli.connect import as_json, assignments, reached, with_parameters, with_prefix
+from atelier.cli.connect import as_json, assignments, reached, with_engine, with_parameters, with_prefix
 from atelier.cli.errors import Command, Pending, explained
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ BUDGET = {"up": 3.0, "synth": 2.0, "deploy": 15.0, "overhead": 15.0}
         "atelier demo --yes --json",
         "atelier demo --data shakespeare.txt",
         "atelier demo artist",
+        "atelier demo --engine docker",
     ],
 )
 @click.argument("part", default="pipeline", type=click.Choice(["pipeline", "artist"]))
@@ -49,11 +50,18 @@ BUDGET = {"up": 3.0, "synth": 2.0, "deploy": 15.0, "overhead": 15.0}
     type=click.Path(exists=True, path_type=Path),
     help="Train on this file or folder of text [default: Python's own reference text].",
 )
+@with_engine
 @with_parameters
 @with_prefix
 @as_json
 def demo(
-    part: str, yes: bool, data: Path | None, parameters: tuple[str, ...], prefix: str, as_json: bool
+    part: str,
+    yes: bool,
+    data: Path | None,
+    engine: str,
+    parameters: tuple[str, ...],
+    prefix: str,
+    as_json: bool,
 ) -> None:
     """Take a git push through build, training, approval and serving; or an artist from a token to a picture.
 
@@ -73,9 +81,9 @@ def demo(
     if part == "artist":
         if data is not None:
             raise click.UsageError("--data is what the pipeline trains on: the artist trains nothing")
-        _paint(notes, yes=yes, prefix=prefix, parameters=given, as_json=as_json)
+        _paint(notes, yes=yes, prefix=prefix, engine=engine, parameters=given, as_json=as_json)
     else:
-        _publish(notes, yes=yes, data=data, prefix=prefix, parameters=given, as_json=as_json)
+        _publish(notes, yes=yes, data=data, prefix=prefix, engine=engine, parameters=given, as_json=as_json)
 
 
 def _publish(
@@ -84,6 +92,7 @@ def _publish(
     yes: bool,
     data: Path | None,
     prefix: str,
+    engine: str,
     parameters: Mapping[str, str],
     as_json: bool,
 ) -> None:
@@ -92,7 +101,7 @@ def _publish(
 
     with explained(INTERRUPTED), _view(notes, yes=yes) as view:
         try:
-            result = _run(view, data, prefix, parameters)
+            result = _run(view, data, prefix, engine, parameters)
         except Undecided as error:
             raise Pending(str(error)) from error
     _conclude(notes if as_json else output.console(), result)
@@ -100,7 +109,9 @@ def _publish(
         output.emit(result.document())
 
 
-def _paint(notes: Console, *, yes: bool, prefix: str, parameters: Mapping[str, str], as_json: bool) -> None:
+def _paint(
+    notes: Console, *, yes: bool, prefix: str, engine: str, parameters: Mapping[str, str], as_json: bool
+) -> None:
     """Paint a picture."""
     from atelier import artist, deploy
     from atelier.cli.artist import Easel, conclude
@@ -109,7 +120,7 @@ def _paint(notes: Console, *, yes: bool, prefix: str, parameters: Mapping[str, s
 
     clock, plan = Clock(), artist.Plan(folder=launch.default_home() / "pictures", prefix=prefix)
     with explained(PAUSED), Easel(notes, yes=yes) as view:
-        clients = _prepare(view, clock, prefix, parameters, deploy.MIDDLEWARE)
+        clients = _prepare(view, clock, prefix, engine, parameters, deploy.MIDDLEWARE)
         result = artist.go(clients, plan, view, clock)
     conclude(notes if as_json else output.console(), result, budget(result.seconds))
     if as_json:
@@ -123,7 +134,7 @@ def _view(console: Console, *, yes: bool) -> Lines:
     return kind(console, yes=yes)
 
 
-def _run(view: Lines, data: Path | None, prefix: str, parameters: Mapping[str, str]) -> Result:
+def _run(view: Lines, data: Path | None, prefix: str, engine: str, parameters: Mapping[str, str]) -> Result:
     from atelier import demo as story
     from atelier import deploy
     from atelier.client import datasets, repositories
@@ -133,11 +144,16 @@ def _run(view: Lines, data: Path | None, prefix: str, parameters: Mapping[str, s
     repositories.head(plan.folder)  # what cannot be pushed is told before anything is started
     if data is not None:
         datasets.check(data)  # and so is what cannot be trained on
-    return story.go(_prepare(view, clock, prefix, parameters, deploy.ORDER), plan, view, clock)
+    return story.go(_prepare(view, clock, prefix, engine, parameters, deploy.ORDER), plan, view, clock)
 
 
 def _prepare(
-    view: Lines, clock: Clock, prefix: str, parameters: Mapping[str, str], order: Sequence[str]
+    view: Lines,
+    clock: Clock,
+    prefix: str,
+    engine: str,
+    parameters: Mapping[str, str],
+    order: Sequence[str],
 ) -> Clients:
     """Start the cloud if it is down, and deploy."""
     from atelier import deploy as stacks
@@ -147,8 +163,10 @@ def _prepare(
     home = launch.default_home()
     ran = launch.status(home).running
     with clock.timed("up"):
-        clients = reached(launch.start(home))
+        clients = reached(launch.start(home, engine=engine))
+    now = launch.status(home)
     view.step("The local cloud runs already" if ran else f"The local cloud is up: {home}")
+    view.step(f"Containers: {now.engine} ({now.engine_reason})")
     with clock.timed("synth"), tempfile.TemporaryDirectory() as folder:
         rendered = synth.render(Path(folder))
     view.step(f"{len(rendered)} templates render")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from atelier.client.session import Clients
 
 FOLDER = "images/training/diffusion"
-ALONE = ("images/training/choose_lock.py", "buildspecs/diffusion.yml")
+ALONE = ("images/training/choose_lock.py", "images/training/publish.py", "buildspecs/diffusion.yml")
 NOT_SOURCE = frozenset({"__pycache__", ".pytest_cache"})
 
 

@@ -20,10 +20,14 @@ _MAKING_CLIENTS = threading.Lock()
 
 @dataclass(frozen=True)
 class Caller:
-    """Who signed a request: an ARN, and the role behind it when it is an assumed one."""
+    """Who signed a request: an ARN, the role behind it when it is an assumed one, the key if there was one.
+
+    A caller known by a key is held to the limits of that key's session too.
+    """
 
     arn: str
     role_arn: str | None = None
+    access_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,10 @@ class Identity(Protocol):
 
     def caller(self) -> Caller:
         """Return who signed the request that is being answered."""
+        ...
+
+    def signer(self, access_key: str) -> Caller | None:
+        """Return who stands behind a key, or None when it is not valid (any more)."""
         ...
 
     def allows(self, caller: Caller, action: str, resource: str, **keys: str) -> bool:
@@ -116,6 +124,20 @@ class Metrics(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Size:
+    """How big a machine a container is meant for; engines that can hold it to that do."""
+
+    vcpus: int
+    memory: int
+    """In bytes."""
+    gpus: int = 0
+
+
+Login = tuple[str, str]
+"""A user's name and password at an image registry."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Container:
     """One container to start: what SageMaker calls ``docker run image train``."""
 
@@ -124,14 +146,32 @@ class Container:
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str]
     root: Path
+    """The folder that it sees as /opt/ml; one that serves sees the model in it, and cannot change that."""
     port: int | None = None
+    """The port of the loopback interface at which it is to answer, if it serves."""
+    hostname: str | None = None
+    size: Size | None = None
+    is_isolated: bool = False
+    """Whether it may reach nothing outside of itself."""
+    login: Callable[[], Login] | None = None
+    """Logs in to the image's registry, should the image have to be fetched."""
     log: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a container ended, where neither its exit code nor its log tells."""
+
+    reason: str
+    is_platform: bool = False
+    """Whether it was the engine's fault, and not the program's."""
 
 
 class Running(Protocol):
     """A started container."""
 
     pid: int
+    fault: Fault | None
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Return the exit code, or None when *timeout* seconds passed and it still runs."""
@@ -150,12 +190,30 @@ class Engine(Protocol):
     tools: Path | None
     """A folder to put first on a build's PATH: the engine's `docker` command where there is no real one."""
 
+    isolates: bool
+    """Whether it can keep a container from the network."""
+
+    def pull(self, image: str, login: Callable[[], Login], *, check: Callable[[], None]) -> None:
+        """Fetch an image from its registry; raise Refused when that cannot be.
+
+        *check* is called as it comes, and ends the transfer by raising.
+        """
+        ...
+
+    def has(self, image: str) -> bool:
+        """Say whether an image is there already."""
+        ...
+
     def start(self, container: Container) -> Running:
         """Start a container; raise Refused when its image is not there."""
         ...
 
     def clean(self) -> None:
         """End containers that an earlier, killed run of this cloud left behind."""
+        ...
+
+    def close(self) -> None:
+        """End what still runs; nothing is started after it."""
         ...
 
 

@@ -184,6 +184,8 @@ def _build_verb(verbs: Any) -> None:
     verb.add_argument("-f", "--file")
     verb.add_argument("--build-arg", action="append", default=[])
     verb.add_argument("--label", action="append", default=[])
+    verb.add_argument("--cache-from", action="append")  # what a lock installs is kept by its content anyway
+    verb.add_argument("--force-rm", action="store_true")  # a build leaves no container here, however it ends
     verb.add_argument("--iidfile")
     verb.add_argument("-q", "--quiet", action="store_true")
     verb.add_argument("--platform")

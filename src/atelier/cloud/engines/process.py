@@ -13,21 +13,19 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
-from atelier.cloud.context import Container, Refused
+from atelier.cloud.context import Container, Fault, Login, Refused
 from atelier.cloud.engines import keeper
 from atelier.cloud.engines.images import Image, ImageError, ImageStore, write_aside
 from atelier.cloud.engines.layers import InstallFailed, Layers, Log, interpreter
+from atelier.cloud.engines.lines import LONGEST_LINE
 
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 MARK = "ATELIER_CONTAINER"
-
-LONGEST_LINE = 64 * 1024
-"""Longer lines reach the log in pieces, as with Docker: a container must not fill our memory."""
 
 GATE = 'read -r go || exit 1; exec "$@" </dev/null'
 """The shell waits for our word before it becomes the container's command.
@@ -42,6 +40,7 @@ class ProcessEngine:
     """Starts images of the `docker` command's making as processes of this machine."""
 
     name = "process"
+    isolates = False
 
     def __init__(self, home: Path, cache: Path) -> None:
         self._folder = home / "containers"
@@ -51,8 +50,26 @@ class ProcessEngine:
         self._keeper = Keeper()
         self.tools: Path | None = write_tools(home, cache)
 
+    def pull(self, image: str, login: Callable[[], Login], *, check: Callable[[], None]) -> None:
+        """Check that the image is there: what was pushed is on this disk, so nobody has to log in."""
+        check()
+        try:
+            self._store.pushed(image)
+        except ImageError as error:
+            raise Refused(f"cannot pull {image}: {error}") from error
+
+    def has(self, image: str) -> bool:
+        """Say whether an image is there already."""
+        with contextlib.suppress(ImageError):
+            return bool(self._store.pushed(image))
+        return False
+
     def start(self, container: Container) -> Process:
         """Start a container; raise Refused when its image is not there or has nothing to run."""
+        if container.is_isolated:
+            raise Refused(
+                f"container {container.name}: only the Docker engine can isolate it from the network"
+            )
         try:
             image = self._store.pushed(container.image)
             environment = self._environment(image, container)
@@ -157,6 +174,7 @@ class Process:
         log: Log,
         keeper: Keeper,
     ) -> None:
+        self.fault: Fault | None = None
         self._folder, self._log, self._keeper = folder, log, keeper
         self._signals = threading.Lock()
         self._ended = threading.Event()

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ from atelier.cloud.engines.layers import Log
 
 PART = 10 * 1024 * 1024
 
+REMEMBERED = 7 * 24 * 3600
+"""Seconds for which a password that is over is told from one that never was."""
+
 
 class Tokens:
     """The passwords that GetAuthorizationToken gave out, known by their hash."""
@@ -30,21 +33,27 @@ class Tokens:
     def __init__(self, home: Path) -> None:
         self._folder = home / "images" / "tokens"
 
-    def issue(self, password: str, registry: str, expires: float) -> None:
-        """Remember a password, and forget those that are over."""
-        record = json.dumps({"registry": registry, "expires": expires})
+    def issue(self, password: str, registry: str, expires: float, holder: Mapping[str, Any]) -> None:
+        """Remember a password and who holds it, and forget those that were over a while ago."""
+        record = json.dumps({"registry": registry, "expires": expires, "holder": holder})
         write_aside(self._path(password), record.encode())
         for path in self._folder.glob("[!.]*"):
-            if json.loads(path.read_text())["expires"] < time.time():
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another call was faster
+                if json.loads(path.read_text())["expires"] < time.time() - REMEMBERED:
+                    path.unlink(missing_ok=True)
+
+    def known(self, password: str, registry: str) -> dict[str, Any] | None:
+        """Return what is remembered of the registry's password, one that is over included."""
+        try:
+            record: dict[str, Any] = json.loads(self._path(password).read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return record if record["registry"] == registry else None
 
     def accepts(self, password: str, registry: str) -> bool:
         """Say whether the password opens the registry now."""
-        try:
-            record = json.loads(self._path(password).read_text())
-        except (FileNotFoundError, ValueError):
-            return False
-        return bool(record["registry"] == registry and record["expires"] > time.time())
+        record = self.known(password, registry)
+        return record is not None and bool(record["expires"] > time.time())
 
     def _path(self, password: str) -> Path:
         return self._folder / hashlib.sha256(password.encode()).hexdigest()

@@ -128,7 +128,8 @@ class Gateway:
         await asyncio.gather(*(self._end(plugin) for plugin in PLUGINS if plugin.service.stop))
         await asyncio.to_thread(self.functions.stop)
         await asyncio.to_thread(self.queues.stop)
-        await asyncio.to_thread(self.saver.stop)
+        await asyncio.to_thread(self.saver.stop)  # before the engine, which may be slow to answer
+        await asyncio.to_thread(self.cloud.engine.close)
 
     async def _end(self, plugin: Plugin) -> None:
         assert plugin.service.stop is not None

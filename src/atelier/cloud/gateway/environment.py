@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -16,6 +19,7 @@ PASSED_ON = (
     *(name.lower() for name in PROXIES),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
     *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_CERT", "PIP_CONSTRAINT"),
+    *("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"),
     *("PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT", "PIP_CONFIG_FILE"),
 )
 
@@ -27,7 +31,7 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "atelier"
 
 
-def of_server(places: Home, port: int, log_level: str) -> dict[str, str]:
+def of_server(places: Home, port: int, log_level: str, engine: str = "auto") -> dict[str, str]:
     """Return the whole environment of the server process."""
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     for name in ("NO_PROXY", "no_proxy"):
@@ -43,10 +47,28 @@ def of_server(places: Home, port: int, log_level: str) -> dict[str, str]:
         "PYTHONUTF8": "1",
         "PYTHONUNBUFFERED": "1",
         "ATELIER_HOME": str(places.root),
+        "ATELIER_ENGINE": engine,
+        "ATELIER_DOCKER_HOST": docker_host(),
         "ATELIER_CACHE": str(default_cache()),
         "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR") or str(default_cache() / "pip"),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
+
+
+def docker_host() -> str:
+    """Return where the user's Docker is: ``$DOCKER_HOST``, the current context, or the usual socket."""
+    if given := os.environ.get("DOCKER_HOST"):
+        return given
+    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        chosen = (
+            os.environ.get("DOCKER_CONTEXT")
+            or json.loads((folder / "config.json").read_bytes())["currentContext"]
+        )
+        named = hashlib.sha256(chosen.encode()).hexdigest()
+        described = json.loads((folder / "contexts" / "meta" / named / "meta.json").read_bytes())
+        return str(described["Endpoints"]["docker"]["Host"])
+    return "unix:///var/run/docker.sock"
 
 
 def _pip_settings() -> dict[str, str]:

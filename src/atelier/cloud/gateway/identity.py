@@ -6,18 +6,10 @@ import contextlib
 import contextvars
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from atelier.cloud.context import Caller, Credentials, Refused
 from atelier.cloud.gateway.hooks import policies
-
-
-@dataclass(frozen=True)
-class Signer(Caller):
-    """A caller known by the key that signed the request: its session's own limits count too."""
-
-    access_key: str = ""
 
 
 class GatewayIdentity:
@@ -38,7 +30,7 @@ class GatewayIdentity:
     def allows(self, caller: Caller, action: str, resource: str, **keys: str) -> bool:
         """Say whether the caller's policies allow the action, given the request's condition keys."""
         what = (action, resource, self._region)
-        if isinstance(caller, Signer):
+        if caller.access_key:
             return policies.allows_key(caller.access_key, self._account, *what, **keys)
         if caller.role_arn is not None:
             return policies.allows_role(caller.role_arn, *what, **keys)
@@ -60,10 +52,10 @@ class GatewayIdentity:
         """Say whether the role's trust policy names *service*."""
         return policies.trusts(role_arn, service, self._region)
 
-    def signer(self, access_key: str) -> Signer | None:
+    def signer(self, access_key: str) -> Caller | None:
         """Return who stands behind a key that signed a request."""
         found = policies.principal(access_key, self._account)
-        return None if found is None else Signer(found.arn, found.role_arn, access_key)
+        return None if found is None else Caller(found.arn, found.role_arn, access_key)
 
     @contextlib.contextmanager
     def acting_as(self, caller: Caller) -> Iterator[None]:

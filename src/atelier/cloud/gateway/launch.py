@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.cloud.context import Refused
-from atelier.cloud.gateway import environment, processes
+from atelier.cloud.gateway import containers, environment, processes
 from atelier.cloud.gateway.environment import default_cache as default_cache
 from atelier.cloud.gateway.settings import ACCOUNT, HOST, REGION, Home
 
@@ -71,6 +71,9 @@ class Status:
     """Resident bytes of the server process."""
     account: str = ACCOUNT
     region: str = REGION
+    engine: str | None = None
+    """What runs containers (``docker``, ``process``), also of a cloud that is down."""
+    engine_reason: str | None = None
 
 
 def default_home() -> Path:
@@ -78,17 +81,23 @@ def default_home() -> Path:
     return Path(os.environ.get("ATELIER_HOME") or ".atelier").absolute()
 
 
-def start(home: Path, port: int | None = None, log_level: str = "INFO") -> Connection:
-    """Start the cloud of *home* and wait until it answers; one that runs already is returned as it is."""
+def start(
+    home: Path, port: int | None = None, log_level: str = "INFO", engine: str | None = None
+) -> Connection:
+    """Start the cloud of *home* and wait until it answers; one that runs already is returned as it is.
+
+    *engine* is what runs its containers: ``auto``, ``docker`` or ``process`` (None: ``$ATELIER_ENGINE``).
+    """
+    wish = engine or os.environ.get("ATELIER_ENGINE") or "auto"
     places = Home(root=home.absolute())
     places.make()
     with _alone(places):
         if running := _running(places):
-            return _already(places, running, port)
+            return _already(places, running, port, wish)
         places.running.unlink(missing_ok=True)
         _credentials(places)
         with _listen(places, port) as listener:
-            _serve(places, listener, log_level)
+            _serve(places, listener, log_level, wish)
         return connection(home)
 
 
@@ -98,10 +107,12 @@ def stop(home: Path) -> bool:
     if not places.root.exists():
         return False
     with _alone(places):
-        running = _running(places)
+        running, clean = _running(places), False
         if running:
-            processes.end(running["pid"], running["started"], grace=STOP_WITHIN)
+            clean = processes.end(running["pid"], running["started"], grace=STOP_WITHIN)
             _reap(running["pid"])
+        if not clean:
+            containers.remove(places)
         places.running.unlink(missing_ok=True)
         return running is not None
 
@@ -111,13 +122,15 @@ def status(home: Path) -> Status:
     places = Home(root=home.absolute())
     running = _running(places)
     if running is None:
-        return Status(home=str(places.root), running=False)
+        return Status(home=str(places.root), running=False, engine=containers.kept(places))
     return Status(
         home=str(places.root),
         running=True,
         endpoint=running["endpoint"],
         pid=running["pid"],
         memory=processes.memory(running["pid"]),
+        engine=running.get("engine"),
+        engine_reason=running.get("engine_reason"),
     )
 
 
@@ -135,11 +148,16 @@ def connection(home: Path) -> Connection:
     )
 
 
-def _already(places: Home, running: dict[str, Any], port: int | None) -> Connection:
+def _already(places: Home, running: dict[str, Any], port: int | None, wish: str) -> Connection:
     if port not in (None, running["port"]):
         raise CannotStart(
             f"the cloud of {places.root} runs already, on port {running['port']}: "
             f"stop it with `atelier down` before you move it to port {port}"
+        )
+    if wish not in ("auto", running.get("engine", "process")):
+        raise CannotStart(
+            f"the cloud of {places.root} runs already, with the {running.get('engine', 'process')} engine: "
+            f"stop it with `atelier down` before you start it with {wish}"
         )
     return connection(places.root)
 
@@ -218,7 +236,7 @@ def _bound(port: int) -> socket.socket:
     return listener
 
 
-def _serve(places: Home, listener: socket.socket, log_level: str) -> None:
+def _serve(places: Home, listener: socket.socket, log_level: str, engine: str) -> None:
     if places.log.exists() and places.log.stat().st_size > LOG_SIZE:
         places.log.replace(places.log.with_suffix(".log.1"))
     descriptor = os.open(places.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -228,7 +246,7 @@ def _serve(places: Home, listener: socket.socket, log_level: str) -> None:
         child = subprocess.Popen(
             command,
             cwd=places.root,
-            env=environment.of_server(places, listener.getsockname()[1], log_level),
+            env=environment.of_server(places, listener.getsockname()[1], log_level, engine),
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,

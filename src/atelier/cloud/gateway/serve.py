@@ -12,10 +12,8 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any
 
-from atelier.cloud.context import Engine
-from atelier.cloud.gateway import processes
+from atelier.cloud.gateway import engines, processes
 from atelier.cloud.gateway.settings import ACCOUNT, HOST, REGION, Home
 from atelier.cloud.store import Store
 
@@ -49,7 +47,8 @@ async def _serve(home: Home, descriptor: int) -> None:
 
     port = _port(descriptor)
     store = Store(home.state / "atelier.sqlite")
-    gateway = Gateway(home, f"http://{HOST}:{port}", store, _engine(home))
+    engine, choice = engines.choose(home, store, os.environ)
+    gateway = Gateway(home, f"http://{HOST}:{port}", store, engine)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -66,7 +65,7 @@ async def _serve(home: Home, descriptor: int) -> None:
         await gateway.up()
         gc.collect()
         gc.freeze()  # modules and models stay: looking through them again would hold every call up
-        _announce(home, port)
+        _announce(home, port, choice)
         await stop.wait()
         await gateway.down()
     await serving
@@ -84,14 +83,7 @@ def _port(descriptor: int) -> int:
     return port
 
 
-def _engine(home: Home) -> Engine:
-    from atelier.cloud.engines.process import ProcessEngine
-
-    engine: Any = ProcessEngine(home.root, Path(os.environ["ATELIER_CACHE"]))
-    return engine  # type: ignore[no-any-return]
-
-
-def _announce(home: Home, port: int) -> None:
+def _announce(home: Home, port: int, choice: engines.Choice) -> None:
     """Say that the cloud is up: the parent waits for this file."""
     record = {
         "pid": os.getpid(),
@@ -100,6 +92,8 @@ def _announce(home: Home, port: int) -> None:
         "endpoint": f"http://{HOST}:{port}",
         "account": ACCOUNT,
         "region": REGION,
+        "engine": choice.name,
+        "engine_reason": choice.reason,
     }
     home.port.write_text(str(port), encoding="ascii")
     temporary = home.running.with_suffix(".new")

@@ -37,6 +37,11 @@ class Home:
         return self.state / "port"
 
     @property
+    def engine(self) -> Path:
+        """The container engine that this home's images are made for."""
+        return self.state / "engine"
+
+    @property
     def log(self) -> Path:
         """The server's log."""
         return self.root / "logs" / "cloud.log"

@@ -178,7 +178,7 @@ class Run:
             for each in self.build.get("secondarySources", [])
         }
         environment = {
-            **bench.environment(cloud),
+            **bench.environment(cloud, is_privileged=self.build["environment"].get("privilegedMode", False)),
             **cloud.environment(self._credentials),
             **values,
             **variables.own(self.build, bench.source, places),

@@ -34,6 +34,14 @@ PREINSTALLED = ("pip", "setuptools", "boto3", "awscli")
 """What CodeBuild's standard image brings for Python; a build installs the rest by itself."""
 
 COMMANDS = {"pip": "pip", "pip3": "pip", "aws": "awscli"}
+UNPRIVILEGED = """\
+#!/bin/sh
+echo "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?" >&2
+echo "This build may not use Docker: set privilegedMode in its project's environment." >&2
+exit 1
+"""
+"""What `docker` says on AWS to a build that is not privileged, and why."""
+
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -70,8 +78,9 @@ class Workbench:
     def make(self) -> None:
         """Make the folders, for their owner only."""
         self.root.mkdir(mode=0o700, parents=True)
-        for each in ("src", "secondary", "home", "tmp", "state"):
+        for each in ("src", "secondary", "home", "tmp", "state", "unprivileged"):
             (self.root / each).mkdir(mode=0o700)
+        _write_command(self.root / "unprivileged" / "docker", UNPRIVILEGED)
 
     def remove(self) -> None:
         """Remove all of it, read-only folders that a tool made too."""
@@ -80,17 +89,17 @@ class Workbench:
                 Path(folder).chmod(0o700)
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def environment(self, cloud: Cloud) -> dict[str, str]:
-        """Return what every build sees: no more of this process's environment than pip needs."""
+    def environment(self, cloud: Cloud, *, is_privileged: bool) -> dict[str, str]:
+        """Return what a build sees: of this process's environment what pip needs, and Docker if it may."""
         own = str(Path(sys.prefix) / "bin")
         system = [each for each in os.environ.get("PATH", os.defpath).split(os.pathsep) if each != own]
-        tools = [str(cloud.engine.tools)] if cloud.engine.tools else []
+        tools = cloud.engine.tools if is_privileged else self.root / "unprivileged"
         passed = {name: value for name, value in os.environ.items() if PASSED.fullmatch(name)}
         return {
             "LANG": "C.UTF-8",
             **passed,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            "PATH": os.pathsep.join([*tools, str(self.python / "bin"), *system]),
+            "PATH": os.pathsep.join([*([str(tools)] if tools else []), str(self.python / "bin"), *system]),
             "VIRTUAL_ENV": str(self.python),
             "HOME": str(self.root / "home"),
             "TMPDIR": str(self.root / "tmp"),
@@ -108,12 +117,14 @@ class Workbench:
         packages = self.python / "lib" / f"python{version}" / "site-packages"
         (packages / "preinstalled.pth").write_text(f"{preinstalled(shared)}\n", encoding="utf-8")
         for command, module in COMMANDS.items():
-            script = self.python / "bin" / command
-            script.write_text(
-                f'#!/bin/sh\nexec "$(dirname "$0")/python" -m {module} "$@"\n', encoding="utf-8"
-            )
-            script.chmod(0o700)
+            text = f'#!/bin/sh\nexec "$(dirname "$0")/python" -m {module} "$@"\n'
+            _write_command(self.python / "bin" / command, text)
         return version
+
+
+def _write_command(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o700)
 
 
 def find_python(version: str | None) -> tuple[str, str]:

@@ -1,1 +1,1 @@
-"""ECR: repositories and images by digest and tag, for the engine that starts them."""
+"""ECR: repositories and images by digest and tag, kept in files or, for Docker, in a real registry."""

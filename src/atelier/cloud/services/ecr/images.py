@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 
 from atelier.cloud.context import Cloud
 from atelier.cloud.engines.images import digest_of
-from atelier.cloud.services.ecr import catalogue, layers, lifecycle
+from atelier.cloud.services.ecr import catalogue, layers, lifecycle, manifests, notices
+from atelier.cloud.services.ecr.live import storage
 from atelier.cloud.services.ecr.service import (
     SERVICE,
-    images,
     known,
     paged,
     repositories,
@@ -20,11 +19,6 @@ from atelier.cloud.services.ecr.service import (
 )
 from atelier.cloud.services.wire import Document, ServiceError
 from atelier.cloud.store import Record
-
-MANIFESTS = (
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.oci.image.manifest.v1+json",
-)
 
 NOT_SCANNED = {
     "status": "UNSUPPORTED_IMAGE",
@@ -43,49 +37,56 @@ def put_image(cloud: Cloud, request: Document) -> Document:
             "ImageDigestDoesNotMatchException",
             f"The digest {request['imageDigest']} does not match the manifest's, {digest}",
         )
-    described = _described(request)
+    described = manifests.described(manifest, request.get("imageManifestMediaType"))
+    with catalogue.CHANGING:
+        _check_parts(cloud, record, described)
+        _check_tag(cloud, record, digest, tag)
+        storage(cloud).put(
+            record["repositoryName"], manifest.encode(), described["imageManifestMediaType"], digest
+        )
+        image = _record(cloud, record, digest, tag, described)
+        lifecycle.apply(cloud, record["repositoryName"])
+    notices.publish(cloud, "PUSH", record, image, tag)
+    return {"image": _got(cloud, record, {"imageTag": tag}, image, manifest)}
+
+
+def _check_tag(cloud: Cloud, record: Record, digest: str, tag: str | None) -> None:
+    """Refuse what is there already, and a tag that must not move, before anything is stored."""
+    _existing(cloud, record, digest, tag)
+    if tag is not None:
+        _holder(cloud, record, tag)
+
+
+def _record(cloud: Cloud, record: Record, digest: str, tag: str | None, described: Record) -> Record:
+    """Write down an image that is stored; its tag leaves the image that had it."""
     with repositories(cloud).lock:
-        _check_layers(cloud, record, described)
-        image = _existing(cloud, record, digest, tag)
-        if image is None:
-            now = datetime.now(UTC).isoformat()
-            image = {"imageDigest": digest, "tags": [], "imagePushedAt": now, **described}
+        repository(cloud, record)  # it may have been deleted meanwhile
+        now = datetime.now(UTC).isoformat()
+        new = {"imageDigest": digest, "tags": [], "imagePushedAt": now, **described}
+        image = _existing(cloud, record, digest, tag) or new
         if tag is not None:
-            _free(cloud, record, tag)
+            if holder := _holder(cloud, record, tag):
+                catalogue.untag(cloud, record, holder, tag)
             image["tags"].append(tag)
-        images(cloud).put(manifest.encode())
         catalogue.keep(cloud, record, image)
-    lifecycle.apply(cloud, record["repositoryName"])
-    return {"image": _got(cloud, record, {"imageDigest": digest, "imageTag": tag}, image)}
+    return image
 
 
-def _described(request: Document) -> Record:
-    """Return what a manifest says of its image."""
-    try:
-        manifest = json.loads(request["imageManifest"])
-        kind = request.get("imageManifestMediaType") or manifest.get("mediaType")
-        blobs = [manifest["config"], *manifest["layers"]]
-        described = {
-            "imageManifestMediaType": kind,
-            "artifactMediaType": manifest["config"]["mediaType"],
-            "imageSizeInBytes": sum(each["size"] for each in blobs),
-            "layers": [each["digest"] for each in blobs],
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ServiceError(
-            "InvalidParameterException", f"imageManifest is not the manifest of one image: {error!r}"
-        ) from error
-    if kind not in MANIFESTS:
-        raise ServiceError("InvalidParameterException", f"a manifest of type {kind} is not supported here")
-    return described
-
-
-def _check_layers(cloud: Cloud, record: Record, described: Record) -> None:
-    if lacking := layers.missing(cloud, record, described["layers"]):
+def _check_parts(cloud: Cloud, record: Record, described: Record) -> None:
+    """Refuse an image without its layers, and an index without its images."""
+    name = record["repositoryName"]
+    if lacking := layers.missing(cloud, record, described.get("layers", [])):
         raise ServiceError(
             "LayersNotFoundException",
             f"Layers with digests '[{', '.join(lacking)}]' required for pushing image into repository with"
-            f" name '{record['repositoryName']}' in {where(cloud)} do not exist",
+            f" name '{name}' in {where(cloud)} do not exist",
+        )
+    images = catalogue.table(cloud)
+    if lacking := [each for each in described.get("images", []) if f"{name}@{each}" not in images]:
+        raise ServiceError(
+            "ReferencedImagesNotFoundException",
+            f"Images with digests '[{', '.join(lacking)}]' required for pushing image into repository with"
+            f" name '{name}' in {where(cloud)} do not exist",
         )
 
 
@@ -101,32 +102,30 @@ def _existing(cloud: Cloud, record: Record, digest: str, tag: str | None) -> Rec
     return image
 
 
-def _free(cloud: Cloud, record: Record, tag: str) -> None:
-    """Take the tag from the image that has it, or refuse when tags must not move."""
+def _holder(cloud: Cloud, record: Record, tag: str) -> Record | None:
+    """Return the image that has the tag, or refuse when tags must not move."""
     holder = catalogue.tagged(cloud, record["repositoryName"], tag)
-    if holder is None:
-        return
-    if record["imageTagMutability"] == "IMMUTABLE":
+    if holder is not None and record["imageTagMutability"] == "IMMUTABLE":
         raise ServiceError(
             "ImageTagAlreadyExistsException",
             f"The image tag '{tag}' already exists in the '{record['repositoryName']}' repository and cannot"
             " be overwritten because the tag is immutable.",
         )
-    catalogue.untag(cloud, record, holder, tag)
+    return holder
 
 
-def _find(cloud: Cloud, record: Record, image_id: Document) -> Record | None:
+def find(cloud: Cloud, record: Record, image_id: Document) -> Record | None:
     """Return the image of a digest, a tag, or both when they agree."""
     name, tag, digest = record["repositoryName"], image_id.get("imageTag"), image_id.get("imageDigest")
     image = catalogue.tagged(cloud, name, tag) if tag else catalogue.table(cloud).get(f"{name}@{digest}")
     return image if image is not None and digest in {None, image["imageDigest"]} else None
 
 
-def _got(cloud: Cloud, record: Record, image_id: Document, image: Record) -> Document:
+def _got(cloud: Cloud, record: Record, image_id: Document, image: Record, manifest: str) -> Document:
     return {
         **known(cloud, record),
         "imageId": {"imageDigest": image["imageDigest"], "imageTag": image_id.get("imageTag")},
-        "imageManifest": images(cloud).blob(image["imageDigest"]).read_text(),
+        "imageManifest": manifest,
         "imageManifestMediaType": image["imageManifestMediaType"],
     }
 
@@ -140,16 +139,30 @@ def _failure(image_id: Document) -> Document:
     return {"imageId": image_id, "failureCode": code, "failureReason": reason}
 
 
+def manifest(cloud: Cloud, record: Record, image: Record) -> bytes:
+    """Return an image's manifest, byte for byte as it was pushed."""
+    return storage(cloud).manifest(record["repositoryName"], image["imageDigest"])
+
+
 @SERVICE.operation("BatchGetImage", on=repository_arn)
 def batch_get_image(cloud: Cloud, request: Document) -> Document:
     """Return manifests by digest or tag."""
     record = repository(cloud, request)
-    asked = [(each, _find(cloud, record, each)) for each in request["imageIds"]]
-    found = [_got(cloud, record, each, image) for each, image in asked if image is not None]
+    asked = [(each, find(cloud, record, each)) for each in request["imageIds"]]
+    found = [
+        _got(cloud, record, each, image, manifest(cloud, record, image).decode())
+        for each, image in asked
+        if image is not None
+    ]
     accepted = request.get("acceptedMediaTypes")
     if accepted and any(each["imageManifestMediaType"] not in accepted for each in found):
         raise ServiceError("InvalidParameterException", "acceptedMediaTypes: no conversion is made here")
     return {"images": found, "failures": [_failure(each) for each, image in asked if image is None]}
+
+
+def tags(cloud: Cloud, name: str) -> list[str]:
+    """Return a repository's tags in their order."""
+    return sorted(tag for image in catalogue.pushed(cloud, name) for tag in image["tags"])
 
 
 def _wanted(request: Document, image: Record) -> bool:
@@ -186,7 +199,7 @@ def describe_images(cloud: Cloud, request: Document) -> Document:
 
 
 def _must(cloud: Cloud, record: Record, image_id: Document) -> Record:
-    image = _find(cloud, record, image_id)
+    image = find(cloud, record, image_id)
     if image is None:
         digest, tag = image_id.get("imageDigest", "null"), image_id.get("imageTag", "null")
         raise ServiceError(
@@ -208,7 +221,7 @@ def _detail(cloud: Cloud, record: Record, image: Record) -> Document:
     scanned = record["imageScanningConfiguration"].get("scanOnPush")
     return {
         **known(cloud, record),
-        **{name: image[name] for name in members},
+        **{name: image.get(name) for name in members},
         "imageTags": image["tags"] or None,
         "imageScanStatus": NOT_SCANNED if scanned else None,
     }
@@ -231,14 +244,32 @@ def batch_delete_image(cloud: Cloud, request: Document) -> Document:
     record = repository(cloud, request)
     deleted: list[Document] = []
     failures: list[Document] = []
-    with repositories(cloud).lock:
+    with catalogue.CHANGING, repositories(cloud).lock:
         for image_id in request["imageIds"]:
-            image = _find(cloud, record, image_id)
+            image = find(cloud, record, image_id)
             if image is None:
                 failures.append(_failure(image_id))
+            elif held := _held(cloud, record, image, image_id.get("imageTag")):
+                failures.append(_referenced(image_id, held))
             else:
                 deleted += _delete(cloud, record, image, image_id.get("imageTag"))
     return {"imageIds": deleted, "failures": failures}
+
+
+def _held(cloud: Cloud, record: Record, image: Record, tag: str | None) -> list[str]:
+    """Return the indexes that keep an image from going, where it would go."""
+    if tag and image["tags"] != [tag]:
+        return []
+    return catalogue.holders(cloud, record["repositoryName"], image["imageDigest"])
+
+
+def _referenced(image_id: Document, held: list[str]) -> Document:
+    reason = f"Requested image referenced by manifest list: [{', '.join(held)}]"
+    return {
+        "imageId": image_id,
+        "failureCode": "ImageReferencedByManifestList",
+        "failureReason": reason,
+    }
 
 
 def _delete(cloud: Cloud, record: Record, image: Record, tag: str | None) -> list[Document]:
@@ -246,4 +277,5 @@ def _delete(cloud: Cloud, record: Record, image: Record, tag: str | None) -> lis
     left = catalogue.untag(cloud, record, image, tag) if tag else image
     if not tag or not left["tags"]:
         catalogue.forget(cloud, record, left)
+        notices.publish(cloud, "DELETE", record, image, tag)
     return [{"imageDigest": image["imageDigest"], "imageTag": each} for each in gone]

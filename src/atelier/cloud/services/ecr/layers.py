@@ -10,21 +10,17 @@ import uuid
 from pathlib import Path
 
 from atelier.cloud.context import Cloud
-from atelier.cloud.services.ecr.service import SERVICE, images, known, repository, repository_arn, where
+from atelier.cloud.services.ecr.live import storage
+from atelier.cloud.services.ecr.service import SERVICE, known, repository, repository_arn, where
 from atelier.cloud.services.wire import Document, ServiceError
-from atelier.cloud.store import Record, Table
+from atelier.cloud.store import Record
 
 PART_BYTES = 10 * 1024 * 1024
 
 
-def table(cloud: Cloud) -> Table:
-    """Return the layers that repositories have, by ``<repository>@<digest>``."""
-    return cloud.store.table("ecr.layers")
-
-
 def uploads(cloud: Cloud) -> Path:
     """Return the folder of uploads that are under way."""
-    return images(cloud).folder / "uploads"
+    return cloud.home / "images" / "uploads"
 
 
 def forget_uploads(cloud: Cloud) -> None:
@@ -38,10 +34,9 @@ def batch_check_layer_availability(cloud: Cloud, request: Document) -> Document:
     name = repository(cloud, request)["repositoryName"]
     found, failures = [], []
     for digest in request["layerDigests"]:
-        layer = table(cloud).get(f"{name}@{digest}")
-        state = "UNAVAILABLE" if layer is None else "AVAILABLE"
         if digest.startswith("sha256:"):
-            size = layer and layer["size"]
+            size = storage(cloud).layer(name, digest)
+            state = "UNAVAILABLE" if size is None else "AVAILABLE"
             found.append({"layerDigest": digest, "layerAvailability": state, "layerSize": size})
         else:
             reason = {"failureCode": "InvalidLayerDigest", "failureReason": "a digest begins with sha256:"}
@@ -85,25 +80,24 @@ def complete_layer_upload(cloud: Cloud, request: Document) -> Document:
     wanted = request["layerDigests"][0]
     with file.open("rb") as body:
         digest = f"sha256:{hashlib.file_digest(body, 'sha256').hexdigest()}"
-    size = file.stat().st_size
-    if not size:
+    if not file.stat().st_size:
         raise ServiceError("EmptyUploadException", "Upload does not contain any layer parts")
     if digest != wanted:
         raise ServiceError("InvalidLayerException", f"The layer's digest is {digest}, not {wanted}")
-    if f"{name}@{digest}" in table(cloud):
+    if storage(cloud).layer(name, digest) is not None:
         file.unlink()
         raise ServiceError(
             "LayerAlreadyExistsException",
             f"Layer with digest {digest} exists in the repository with name '{name}' in {where(cloud)}",
         )
-    images(cloud).adopt(file, digest)
-    table(cloud).put(f"{name}@{digest}", {"size": size})
+    storage(cloud).add_layer(name, file, digest)
     return {**known(cloud, record), "uploadId": request["uploadId"], "layerDigest": digest}
 
 
 def missing(cloud: Cloud, record: Record, digests: list[str]) -> list[str]:
     """Return the digests that the repository lacks."""
-    return [each for each in digests if f"{record['repositoryName']}@{each}" not in table(cloud)]
+    name, store = record["repositoryName"], storage(cloud)
+    return [each for each in dict.fromkeys(digests) if store.layer(name, each) is None]
 
 
 def _file(cloud: Cloud, name: str, upload: str) -> Path:

@@ -7,7 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from atelier.cloud.context import Cloud
-from atelier.cloud.services.ecr import catalogue
+from atelier.cloud.services.ecr import catalogue, notices
 from atelier.cloud.services.ecr.service import SERVICE, known, repositories, repository, repository_arn
 from atelier.cloud.services.wire import Document, ServiceError
 from atelier.cloud.store import Record
@@ -97,13 +97,14 @@ def _count_problem(selection: Document) -> str | None:
 
 def apply(cloud: Cloud, name: str) -> None:
     """Delete a repository's images that its policy lets expire."""
-    with repositories(cloud).lock:
+    with catalogue.CHANGING, repositories(cloud).lock:
         record = repositories(cloud).get(name)
         if record is None or not record.get("lifecyclePolicyText"):
             return
         now = datetime.now(UTC)
         for image in expired(rules(record["lifecyclePolicyText"]), catalogue.pushed(cloud, name), now):
             catalogue.forget(cloud, record, image)
+            notices.publish(cloud, "DELETE", record, image, None)
         repositories(cloud).change(name, lastEvaluatedAt=now.isoformat())
 
 
@@ -120,7 +121,14 @@ def expired(policy: list[Rule], images: list[Record], now: datetime) -> list[Rec
         else:
             limit = now - timedelta(days=selection["countNumber"])
             gone += [each for each in claimed if datetime.fromisoformat(each["imagePushedAt"]) < limit]
-    return gone
+    return _unheld(gone, images)
+
+
+def _unheld(gone: list[Record], images: list[Record]) -> list[Record]:
+    """Return those of *gone* that no index holds which stays."""
+    staying = [image for image in images if image not in gone]
+    held = {digest for image in staying for digest in image.get("images", [])}
+    return [image for image in gone if image["imageDigest"] not in held]
 
 
 def _fits(selection: Document, tags: list[str]) -> bool:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import base64
 import secrets
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from atelier.cloud.context import Cloud, Refused
 from atelier.cloud.engines.registry import Tokens
-from atelier.cloud.services.ecr.catalogue import forget, pushed
+from atelier.cloud.services.ecr.catalogue import CHANGING, forget, pushed
+from atelier.cloud.services.ecr.live import storage
 from atelier.cloud.services.ecr.service import (
     SERVICE,
     known,
     paged,
-    registry,
     repositories,
     repository,
     repository_arn,
@@ -52,7 +53,7 @@ def create_repository(cloud: Cloud, request: Document) -> Document:
             "repositoryArn": repository_arn(cloud, request),
             "registryId": cloud.account,
             "repositoryName": name,
-            "repositoryUri": f"{registry(cloud)}/{name}",
+            "repositoryUri": f"{storage(cloud).host}/{name}",
             "createdAt": datetime.now(UTC).isoformat(),
             "imageTagMutability": request.get("imageTagMutability", "MUTABLE"),
             "imageScanningConfiguration": request.get("imageScanningConfiguration", {"scanOnPush": False}),
@@ -99,7 +100,7 @@ def delete_repository(cloud: Cloud, request: Document) -> Document:
     """Delete a repository; one that has images only by force."""
     record = repository(cloud, request)
     name = record["repositoryName"]
-    with repositories(cloud).lock:
+    with CHANGING, repositories(cloud).lock:
         held = pushed(cloud, name)
         if held and not request.get("force"):
             raise ServiceError(
@@ -109,10 +110,8 @@ def delete_repository(cloud: Cloud, request: Document) -> Document:
             )
         for image in held:
             forget(cloud, record, image)
-        layers = cloud.store.table("ecr.layers")
-        for key in [key for key, _ in layers.items() if key.rpartition("@")[0] == name]:
-            layers.delete(key)
         repositories(cloud).delete(name)
+        storage(cloud).drop(name)
     return {"repository": _view(record)}
 
 
@@ -141,9 +140,10 @@ def get_authorization_token(cloud: Cloud, request: Document) -> Document:
     if set(request.get("registryIds", [cloud.account])) != {cloud.account}:
         raise Refused("registryIds: the local cloud has one registry, that of its account")
     password, expires = secrets.token_urlsafe(96), time.time() + TOKEN_SECONDS
-    Tokens(cloud.home).issue(password, registry(cloud), expires)
+    store = storage(cloud)
+    Tokens(cloud.home).issue(password, store.host, expires, asdict(cloud.identity.caller()))
     token = base64.b64encode(f"AWS:{password}".encode()).decode()
-    endpoint = f"https://{registry(cloud)}"
+    endpoint = f"{store.scheme}://{store.host}"
     expiry = datetime.fromtimestamp(expires, UTC)
     return {
         "authorizationData": [{"authorizationToken": token, "expiresAt": expiry, "proxyEndpoint": endpoint}]

@@ -6,23 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from atelier.cloud.context import Cloud
-from atelier.cloud.engines.images import ImageStore
 from atelier.cloud.services.wire import Document, Service, ServiceError
 from atelier.cloud.store import Record, Table
 
 SERVICE = Service("ecr", actions="ecr")
 
 PAGE = 100
-
-
-def registry(cloud: Cloud) -> str:
-    """Return the registry's host name."""
-    return f"{cloud.account}.dkr.ecr.{cloud.region}.amazonaws.com"
-
-
-def images(cloud: Cloud) -> ImageStore:
-    """Return where this cloud's blobs and names of images are."""
-    return ImageStore(cloud.home)
 
 
 def repositories(cloud: Cloud) -> Table:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from atelier.cloud.context import Cloud, Credentials, Refused
+from atelier.cloud.context import Cloud, Credentials, Login, Refused
 from atelier.cloud.services.logs import LogStream
+from atelier.cloud.services.sagemaker import images
 from atelier.cloud.services.sagemaker.service import PRINCIPAL, invalid
 
 RENEW_AFTER = 900.0
@@ -96,6 +97,11 @@ class Access:
     def log(self, group: str, stream: str) -> Log:
         """Open a log stream, written as the role."""
         return Log(lambda: LogStream(self._cloud, self.credentials(), group, stream))
+
+    def login(self) -> Login:
+        """Log in to the image registry as the role."""
+        with self.client("ecr") as ecr:
+            return images.login(ecr)
 
     def environment(self) -> dict[str, str]:
         """Return the variables by which the container acts as the role."""

@@ -14,7 +14,7 @@ from collections import deque
 from atelier.cloud.context import Cloud
 from atelier.cloud.services.sagemaker import live
 from atelier.cloud.services.sagemaker.access import Access
-from atelier.cloud.services.sagemaker.inference import Failed, Interrupted, answer, keep_failure
+from atelier.cloud.services.sagemaker.inference import Failed, Interrupted, Unreached, answer, keep_failure
 from atelier.cloud.services.sagemaker.instance import Instance
 from atelier.cloud.services.sagemaker.notices import Notices
 from atelier.cloud.services.sagemaker.service import endpoints, requests
@@ -115,6 +115,11 @@ class Backlog:
                 instance.release()
             self._notices.completed(access, self._config(), record, content_type)
             requests(self._cloud).delete(record["Id"])
+        except Unreached:
+            time.sleep(
+                PAUSE
+            )  # until its end is noticed, the instance would be given the request again at once
+            again = not self._closed
         except Interrupted:
             again = not self._is_over(record, access)
         except Failed as failure:

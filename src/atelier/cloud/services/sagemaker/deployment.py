@@ -44,6 +44,7 @@ def plan(cloud: Cloud, config_name: str) -> dict[str, Any]:
         "Image": {"SpecifiedImage": container["Image"]},
         "ModelDataUrl": container.get("ModelDataUrl"),
         "Environment": container.get("Environment", {}),
+        "EnableNetworkIsolation": model["EnableNetworkIsolation"],
     }
     if timeout := variant.get("ContainerStartupHealthCheckTimeoutInSeconds"):
         deployment["StartupTimeout"] = timeout
@@ -168,4 +169,10 @@ def _resolve(cloud: Cloud, name: str, deployment: dict[str, Any]) -> None:
     access = Access(cloud, deployment["ExecutionRoleArn"], name)
     with access.client("ecr") as ecr:
         image = resolve(ecr, deployment["Image"]["SpecifiedImage"])
+    cloud.engine.pull(image.resolved, access.login, check=lambda: _check(cloud))
     deployment["Image"] |= {"ResolvedImage": image.resolved, "ResolutionTime": now()}
+
+
+def _check(cloud: Cloud) -> None:
+    if live.of(cloud).ending.is_set():
+        raise Unhealthy("the local cloud was stopped during the deployment")

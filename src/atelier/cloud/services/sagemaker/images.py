@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+
+from atelier.cloud.context import Login
 
 
 class ImageError(Exception):
@@ -35,6 +38,21 @@ def resolve(ecr: Any, uri: str) -> Image:
     if not answer.get("images"):
         raise ImageError(f"cannot pull {uri}: the repository {name} has no image {reference}")
     return Image(uri, f"{repository}@{answer['images'][0]['imageId']['imageDigest']}")
+
+
+def login(ecr: Any) -> Login:
+    """Return a login to the registry, or raise ImageError when the role gets none."""
+    try:
+        token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    except ClientError as error:
+        details = error.response.get("Error", {})
+        raise ImageError(
+            f"cannot log in to the image registry: {details.get('Code')}: {details.get('Message')}"
+        ) from error
+    except BotoCoreError as error:
+        raise ImageError(f"cannot log in to the image registry: {error}") from error
+    name, _, password = base64.b64decode(token).decode().partition(":")
+    return name, password
 
 
 def split(uri: str) -> tuple[str, str]:

@@ -33,6 +33,10 @@ class Interrupted(Exception):
     """The container went away; the request is to be tried again."""
 
 
+class Unreached(Interrupted):
+    """The container was gone before it saw anything of the request: that is no attempt."""
+
+
 class Failed(Exception):
     """There will be no answer; the text says why, *body* is what the container said."""
 
@@ -100,7 +104,7 @@ def _exchange(
     port: int | None, record: Record, body: Iterator[bytes], length: int, into: IO[bytes]
 ) -> tuple[int, str]:
     if port is None:
-        raise Interrupted
+        raise Unreached
     deadline = time.monotonic() + record["Timeout"]
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=record["Timeout"])
     try:
@@ -111,6 +115,8 @@ def _exchange(
         with connection.getresponse() as response:
             _copy(response, channel, deadline, into)
             return response.status, response.getheader("Content-Type", MADE)
+    except ConnectionRefusedError as error:
+        raise Unreached from error
     except TimeoutError as error:
         raise Failed(TIMED_OUT.format(record["Timeout"])) from error
     except (OSError, http.client.HTTPException) as error:

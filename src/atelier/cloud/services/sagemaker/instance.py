@@ -17,6 +17,7 @@ from typing import Any
 
 from atelier.cloud.context import Cloud, Container, Refused, Running
 from atelier.cloud.services.sagemaker.access import Access, Log, RoleError
+from atelier.cloud.services.sagemaker.capacity import size_of
 from atelier.cloud.services.sagemaker.settings import Settings
 
 LOGS = "/aws/sagemaker/Endpoints"
@@ -155,10 +156,10 @@ class Instance:
             self._tail.append(text)
             self._say(text)
 
+        is_isolated = self._deployment.get("EnableNetworkIsolation", False)
         environment = {
             **self._deployment.get("Environment", {}),
-            **self._access.environment(),
-            "SAGEMAKER_BIND_TO_PORT": str(port),
+            **({} if is_isolated else self._access.environment()),  # as on SageMaker
         }
         return Container(
             name=f"endpoint-{self._endpoint}-{self.id}",
@@ -167,6 +168,9 @@ class Instance:
             environment=environment,
             root=self._folder,
             port=port,
+            size=size_of(self._deployment["InstanceType"]) if "InstanceType" in self._deployment else None,
+            is_isolated=is_isolated,
+            login=self._access.login,
             log=line,
         )
 
@@ -178,7 +182,7 @@ class Instance:
         while time.monotonic() < deadline:
             code = running.wait(0)
             if code is not None:
-                raise Unhealthy(self._explain(f"exited with code {code} before it answered /ping"))
+                raise Unhealthy(self._explain(f"{_ending(code, running)} before it answered /ping"))
             self._check()
             answer = ping(port)
             if answer == "200":
@@ -200,14 +204,16 @@ class Instance:
         delay = self._settings.restart_delay
         while not self._closing.is_set():
             since = time.monotonic()
-            code = self._running.wait() if self._running is not None else None
+            how = (
+                _ending(self._running.wait(), self._running) if self._running is not None else "is not there"
+            )
             self.port = None
             if self._closing.is_set():
                 return
             if time.monotonic() - since > STEADY:
                 delay = self._settings.restart_delay
-            logger.warning("%s: container exited with %s, starting it again", self._endpoint, code)
-            self._say(f"[atelier] the container exited with code {code}; it is started again in {delay:g} s")
+            logger.warning("%s: container %s, starting it again", self._endpoint, how)
+            self._say(f"[atelier] the container {how}; it is started again in {delay:g} s")
             if self._closing.wait(delay):
                 return
             delay = min(delay * 2, self._settings.restart_delay_limit)
@@ -223,6 +229,12 @@ class Instance:
     def _say(self, line: str) -> None:
         if self._log is not None:
             self._log(line)
+
+
+def _ending(code: int | None, running: Running) -> str:
+    """Return how a container ended, and why, if more is known than its exit code."""
+    why = f" ({running.fault.reason})" if running.fault is not None else ""
+    return f"exited with code {code}{why}"
 
 
 def ping(port: int) -> str:

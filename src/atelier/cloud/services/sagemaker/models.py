@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from atelier.cloud.context import Cloud
 from atelier.cloud.services.roles import pass_role
+from atelier.cloud.services.sagemaker import capacity
 from atelier.cloud.services.sagemaker.access import check
 from atelier.cloud.services.sagemaker.listing import page, summary
 from atelier.cloud.services.sagemaker.service import (
@@ -32,7 +33,9 @@ MODEL_ARCHIVES = (".tar.gz", ".tgz")
 @SERVICE.operation("CreateModel", on=on(MODEL, "ModelName"))
 def create_model(cloud: Cloud, request: Document) -> Document:
     """Name an image, the data of a model and the role they run with."""
-    only("CreateModel", request, "ModelName", "PrimaryContainer", "ExecutionRoleArn", "Tags")
+    members = ("ModelName", "PrimaryContainer", "ExecutionRoleArn", "Tags", "EnableNetworkIsolation")
+    only("CreateModel", request, *members)
+    capacity.check_isolation(cloud, "CreateModel", request)
     for name in ("PrimaryContainer", "ExecutionRoleArn"):
         if name not in request:
             raise invalid(f"CreateModel: {name} is required")
@@ -46,7 +49,7 @@ def create_model(cloud: Cloud, request: Document) -> Document:
         "ModelArn": model_arn,
         "PrimaryContainer": {"Mode": "SingleModel", **request["PrimaryContainer"]},
         "ExecutionRoleArn": request["ExecutionRoleArn"],
-        "EnableNetworkIsolation": False,
+        "EnableNetworkIsolation": request.get("EnableNetworkIsolation", False),
         "CreationTime": now(),
     }
     with models(cloud).lock:
@@ -166,6 +169,7 @@ def _check_variant(cloud: Cloud, variant: Document) -> None:
     for name in ("ModelName", "InstanceType", "InitialInstanceCount"):
         if name not in variant:
             raise invalid(f"{where}.{name} is required")
+    capacity.size_of(variant["InstanceType"])
     find_model(cloud, variant["ModelName"])
 
 

@@ -20,7 +20,9 @@ Update = Callable[[Cloud, str, Request], Made]
 POLL = 0.2
 NAME_LIMIT = 63
 TRANSIENT = frozenset({"Creating", "Updating", "RollingBack", "SystemUpdating", "Deleting"})
-MODEL_PROPERTIES = frozenset({"ModelName", "PrimaryContainer", "ExecutionRoleArn", "Tags"})
+MODEL_PROPERTIES = frozenset(
+    {"ModelName", "PrimaryContainer", "ExecutionRoleArn", "EnableNetworkIsolation", "Tags"}
+)
 CONFIG_PROPERTIES = frozenset({"EndpointConfigName", "ProductionVariants", "AsyncInferenceConfig", "Tags"})
 ENDPOINT_PROPERTIES = frozenset({"EndpointName", "EndpointConfigName", "Tags"})
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from atelier.cloud.context import Cloud, Container, Refused, Running
+from atelier.cloud.context import Cloud, Container, Fault, Refused, Running
 from atelier.cloud.services.sagemaker.access import Access, RoleError
+from atelier.cloud.services.sagemaker.capacity import size_of
 from atelier.cloud.services.sagemaker.images import Image, ImageError, resolve
 from atelier.cloud.services.sagemaker.journal import Journal
 from atelier.cloud.services.sagemaker.layout import HOST, Layout
@@ -108,17 +109,18 @@ class Run:
 
     def _work(self) -> None:
         image = self._image()
+        self._cloud.engine.pull(image.resolved, self._access.login, check=self._check)
         self._phase("Downloading")
         layout = Layout(self._folder / "ml", self._record)
         self._download(layout)
         mirror = self._restore(layout)
         self._phase("Training")
         with self._synchronised(mirror):
-            code = self._contain(image, layout)
+            code, fault = self._contain(image, layout)
         if self._aborted:
             return
         is_asked = self._stopping.is_set() or self._is_overdue
-        failure = Failed(self._reason(code, layout)) if code and not is_asked else None
+        failure = Failed(self._reason(code, fault, layout)) if code and not is_asked else None
         try:
             self._push(mirror)
             self._upload(layout.output, "output.tar.gz")
@@ -192,10 +194,11 @@ class Run:
             with self._access.client("s3") as s3:
                 mirror.push(s3)
 
-    def _contain(self, image: Image, layout: Layout) -> int:
+    def _contain(self, image: Image, layout: Layout) -> tuple[int, Fault | None]:
         log = self._access.log(LOGS, f"{self.name}/{HOST}-{int(time.time())}")
         try:
-            return self._wait(self._cloud.engine.start(self._container(image, layout, log)))
+            running = self._cloud.engine.start(self._container(image, layout, log))
+            return self._wait(running), running.fault
         finally:
             log.close(self._settings.shutdown_grace if self._aborted else LOG_PATIENCE)
 
@@ -205,9 +208,10 @@ class Run:
             self.metrics.read(text)
             log(text)
 
+        is_isolated = self._record["EnableNetworkIsolation"]
         environment = {
             **self._record.get("Environment", {}),
-            **self._access.environment(),
+            **({} if is_isolated else self._access.environment()),  # as on SageMaker
             "TRAINING_JOB_NAME": self.name,
             "TRAINING_JOB_ARN": self._record["TrainingJobArn"],
         }
@@ -217,6 +221,10 @@ class Run:
             arguments=("train",),
             environment=environment,
             root=layout.root,
+            hostname=HOST,
+            size=size_of(self._record["ResourceConfig"]["InstanceType"]),
+            is_isolated=is_isolated,
+            login=self._access.login,
             log=line,
         )
 
@@ -229,9 +237,11 @@ class Run:
                 return running.stop(settings.shutdown_grace if self._aborted else settings.training_grace)
         return code
 
-    def _reason(self, code: int, layout: Layout) -> str:
+    def _reason(self, code: int, fault: Fault | None, layout: Layout) -> str:
+        if fault is not None and fault.is_platform:
+            return f"InternalServerError: {fault.reason}"
         ending = f", exit code: {code if code > 0 else 128 - code}"
-        said = layout.failure() or "\n".join(self._tail)
+        said = fault.reason if fault is not None else layout.failure() or "\n".join(self._tail)
         return f"AlgorithmError: {said}"[: REASON_LIMIT - len(ending)] + ending
 
     def _upload_model(self, layout: Layout) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from atelier.cloud.context import Cloud, Refused
 from atelier.cloud.services.roles import pass_role
-from atelier.cloud.services.sagemaker import live, metrics
+from atelier.cloud.services.sagemaker import capacity, live, metrics
 from atelier.cloud.services.sagemaker.access import check
 from atelier.cloud.services.sagemaker.listing import page, summary
 from atelier.cloud.services.sagemaker.run import Run
@@ -40,6 +40,7 @@ SUMMARY = (
 def create(cloud: Cloud, request: Document) -> Document:
     """Accept a training job and start it in the background."""
     _check(request)
+    capacity.check_isolation(cloud, "CreateTrainingJob", request)
     pass_role(cloud, request["RoleArn"], PRINCIPAL)
     name = request["TrainingJobName"]
     check(cloud, request["RoleArn"], name)
@@ -125,7 +126,7 @@ def _check(request: Document) -> None:
         "CreateTrainingJob", request,
         "TrainingJobName", "HyperParameters", "AlgorithmSpecification", "RoleArn", "InputDataConfig",
         "OutputDataConfig", "ResourceConfig", "StoppingCondition", "Tags", "EnableManagedSpotTraining",
-        "CheckpointConfig", "Environment", "ProfilerConfig",
+        "CheckpointConfig", "Environment", "ProfilerConfig", "EnableNetworkIsolation",
     )  # fmt: skip
     only("ProfilerConfig", request.get("ProfilerConfig", {}), "DisableProfiler")
     _check_algorithm(request.get("AlgorithmSpecification", {}))
@@ -156,6 +157,7 @@ def _check_resources(resources: Document) -> None:
         if name not in resources:
             raise invalid(f"ResourceConfig.{name} is required")
     exactly("ResourceConfig.InstanceCount", resources["InstanceCount"], 1)
+    capacity.size_of(resources["InstanceType"])
 
 
 def _check_stopping(request: Document) -> None:

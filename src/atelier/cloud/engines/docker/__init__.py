@@ -1,0 +1,1 @@
+"""The Docker engine: containers as an engine on this machine runs them."""
