@@ -82,6 +82,14 @@ lock: .venv/dev ## Compile the hashed lock files from their .in files
 	@$(LOCK) images/training/diffusion/requirements.in -o images/training/diffusion/requirements-cuda.lock
 	@$(BIN)/python images/training/lock.py images/training/gpt_neo images/training/diffusion
 
+VENDORED := extension/atelier_webui/contract
+
+.PHONY: vendor
+vendor: ## Copy what the extension speaks of src/atelier/contract into it
+	@rm -rf $(VENDORED) && mkdir -p $(VENDORED)/api
+	@cd src/atelier/contract && cp __init__.py operations.py refusals.py schema.py ../../../$(VENDORED)/
+	@cp src/atelier/contract/api/*.py $(VENDORED)/api/
+
 .PHONY: clean
 clean: ## Remove what can be made again (not the local cloud's state)
 	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from atelier.contract.schema import UUID, Items, Members, Number, Text
+from ..schema import UUID, Items, Members, Number, Text
 
 CheckpointType = Literal[
     "Stable-diffusion", "embeddings", "Lora", "hypernetworks", "ControlNet", "VAE", "Comfy"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from atelier.contract.schema import About, Items, Number, Text
+from ..schema import About, Items, Number, Text
 
 EndpointType = Literal["Real-time", "Async"]
 ServiceType = Literal["sd", "comfy"]

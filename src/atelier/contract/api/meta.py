@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from atelier.contract.schema import About, Rest, Text
+from ..schema import About, Rest, Text
 
 LINK = Text(format="uri")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from atelier.contract.schema import Items, Text
+from ..schema import Items, Text
 
 NAME = Text(min=1, max=200)
 RESOURCES = ("train", "checkpoint", "inference", "sagemaker_endpoint", "user", "role")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from atelier.contract.schema import About, Number, Text
+from ..schema import About, Number, Text
 
 TIME = Text(format="date-time")
 LONGEST = 10 * 366 * 24 * 3600

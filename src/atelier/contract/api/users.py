@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from atelier.contract.api.roles import NAME
-from atelier.contract.schema import About, Items, Text
+from ..schema import About, Items, Text
+from .roles import NAME
 
 ROLES = Items(min=1, max=20)
 

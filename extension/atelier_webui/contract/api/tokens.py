@@ -1,0 +1,49 @@
+"""Tokens: a user's keys to the API, each shown once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from ..schema import About, Number, Text
+
+TIME = Text(format="date-time")
+LONGEST = 10 * 366 * 24 * 3600
+"""Seconds that a token lives at most, when it does not live for ever."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateTokenRequest:
+    """A token to make; its description is for people."""
+
+    description: Annotated[str, Text(max=200)] = ""
+    expires_in: (
+        Annotated[int, Number(min=60, max=LONGEST), About("Seconds; for ever when left out.")] | None
+    ) = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Token:
+    """A token without its secret."""
+
+    id: str
+    username: str
+    description: str
+    created: Annotated[str, TIME]
+    expires: Annotated[str, TIME] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreatedToken:
+    """A new token."""
+
+    token: Token
+    secret: Annotated[str, About("The value for x-api-key; it is shown this once.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """The tokens of a user."""
+
+    tokens: tuple[Token, ...]
+    last_evaluated_key: str | None
