@@ -61,8 +61,23 @@ format: .venv/dev ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+# The browser's tests need chromium, and a Python that the WebUIs run on for each gradio that they have.
+CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+WEBUI_PYTHON := $(shell for each in python3.11 python3.10 python3; do \
+	$$each -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null && echo $$each && break; done)
+
+.venv/gradio%: requirements/webui-gradio%.lock | .venv/python
+	@echo "Setting up $@ from $< (about a minute)"
+	@rm -rf $@.new && $(WEBUI_PYTHON) -m venv $@.new
+	@$@.new/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<
+	@rm -rf $@ && mv $@.new $@ && touch $@
+
+.PHONY: webuis
+webuis: ## Set up the stand-ins for a WebUI that the browser's tests click in
+	@$(MAKE) --no-print-directory --jobs 2 .venv/gradio3 .venv/gradio4
+
 .PHONY: test
-test: .venv/dev ## Run every test (ARGS="-k name")
+test: .venv/dev $(if $(and $(CHROMIUM),$(WEBUI_PYTHON)),webuis) ## Run every test (ARGS="-k name")
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: bench

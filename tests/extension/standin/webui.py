@@ -1,6 +1,7 @@
 """A small WebUI which gives extensions the documented hooks.
 
-`python webui.py --port PORT --data-dir FOLDER [--api] [--nowebui]` serves 127.0.0.1:PORT. The extensions are the folders in FOLDER/extensions.
+`python webui.py --port PORT --data-dir FOLDER [--api] [--nowebui]` serves 127.0.0.1:PORT; the extensions are
+the folders in FOLDER/extensions.
 """
 
 from __future__ import annotations

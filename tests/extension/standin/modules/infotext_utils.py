@@ -62,6 +62,9 @@ def connect_paste_params_buttons() -> None:
     """Let the buttons work."""
     for each in registered:
         fields = [field for field in paste_fields[each.tabname]["fields"] if field[0] is not None]
+        picture = paste_fields[each.tabname]["init_img"]
+        if each.source_image_component is not None and picture is not None:
+            each.paste_button.click(lambda value: value, [each.source_image_component], [picture])
         if each.source_text_component is not None:
             pasting = _pasting([target for _, target in fields])
             outputs = [component for component, _ in fields]

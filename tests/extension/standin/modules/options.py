@@ -84,6 +84,10 @@ class Options:
             self.data_labels[name].onchange()
         return True
 
+    def get_default(self, name: str) -> Any:
+        """Return what a setting is by itself."""
+        return self.data_labels[name].default
+
     def load(self, path: Path) -> None:
         """Take what the file says."""
         if path.exists():

@@ -63,7 +63,8 @@ class StableDiffusionProcessing:
         self.comments: dict[str, int] = {}
         self.is_api = False
         self.user: str | None = None
-        self.iteration = 0
+        self.iteration = self.batch_index = 0
+        self.main_prompt = self.main_negative_prompt = None
         self.sd_model_name = self.sd_model_hash = self.sd_vae_name = self.sd_vae_hash = None
         self.all_prompts: list[str] | None = None
         self.all_negative_prompts: list[str] | None = None
@@ -97,6 +98,12 @@ class StableDiffusionProcessing:
         if self._scripts and self._script_args and not self._is_set_up:
             self._is_set_up = True
             self._scripts.setup_scrips(self, is_ui=not self.is_api)
+
+    def setup_prompts(self) -> None:
+        """Put the styles into the prompts: here there are none."""
+        count = self.batch_size * self.n_iter
+        self.main_prompt, self.main_negative_prompt = self.prompt, self.negative_prompt
+        self.all_prompts, self.all_negative_prompts = [self.prompt] * count, [self.negative_prompt] * count
 
     def comment(self, text: str) -> None:
         """Say something below the picture."""

@@ -64,11 +64,11 @@ class Form:
                 self.prompt = self.part(gr.Textbox, "prompt", label="Prompt", lines=3)
                 self.negative = self.part(gr.Textbox, "neg_prompt", label="Negative prompt", lines=2)
             with gr.Column(scale=1, elem_id=f"{self.tab}_actions_column"):
-                with gr.Row(elem_id=f"{self.tab}_generate_box"):
+                with self.part(gr.Row, "generate_box"):
                     self.interrupt = self.part(gr.Button, "interrupt", "Interrupt")
                     self.skip = self.part(gr.Button, "skip", "Skip")
                     self.generate = self.part(gr.Button, "generate", "Generate", variant="primary")
-                with gr.Row(elem_id=f"{self.tab}_tools"):
+                with self.part(gr.Row, "tools"):
                     self.paste = self.part(ToolButton, "paste", "↙️")
 
     def settings(self) -> None:
