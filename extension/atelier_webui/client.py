@@ -49,6 +49,9 @@ from atelier_webui.transport import Answer, Transport, refusal_of_s3
 PAGE = 100
 MOST_PAGES = 100
 TRANSFER_SECONDS = 60.0
+SEND_SECONDS = 20.0
+"""Seconds that a block of what is uploaded may take."""
+
 OVER = frozenset({400, 404})
 """What cancelling a job that is over, or gone, is answered with."""
 
@@ -209,7 +212,8 @@ class Client:
         What is read as it is sent must be put *once*: who knows where it begins asks again.
         """
         ask = self._transport.once if once else self._transport.ask
-        answer = ask("PUT", link, data=body, timeout=TRANSFER_SECONDS)
+        # urllib3 sends under the timeout that connecting has: a slow line must not look like no line
+        answer = ask("PUT", link, data=body, connect=SEND_SECONDS, timeout=TRANSFER_SECONDS)
         if answer.status != 200:
             raise refusal_of_s3(answer)
         return answer.headers.get("ETag", "")

@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from atelier_webui.addresses import is_loopback
 from atelier_webui.errors import Misunderstood, Problem, Refusal, Unreachable
 
-CONNECT, READ = 5.0, 35.0
+CONNECT, READ = 6.0, 35.0
 """Seconds; API Gateway itself gives up after 29."""
 
 ATTEMPTS = 4
@@ -93,13 +93,20 @@ class Transport:
         raise AssertionError("the last attempt returns or raises")
 
     def once(
-        self, method: str, url: str, *, timeout: float = READ, most: int = LARGEST_ANSWER, **given: Any
+        self,
+        method: str,
+        url: str,
+        *,
+        connect: float = CONNECT,
+        timeout: float = READ,
+        most: int = LARGEST_ANSWER,
+        **given: Any,
     ) -> Answer:
         """Ask once; raise Unreachable when there is no whole answer."""
         host = urlsplit(url).netloc
         try:
             with self._session.request(
-                method, url, timeout=(CONNECT, timeout), allow_redirects=False, stream=True, **given
+                method, url, timeout=(connect, timeout), allow_redirects=False, stream=True, **given
             ) as answer:
                 return Answer(
                     status=answer.status_code,
