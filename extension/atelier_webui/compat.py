@@ -20,18 +20,26 @@ def listen(
     outputs: Sequence[Any] = (),
     *,
     js: str | None = None,
+    then: str | None = None,
     progress: str = "hidden",
-) -> Any:
+) -> None:
     """Let a component's *event* call *fn*, beside others of its kind, and without a name in the public API.
 
+    *js* turns the inputs' values into others before they are sent, *then* runs when the answer is there.
     gradio 4 runs one call of a function at a time unless told otherwise; gradio 3 has another word for js.
     """
     options: dict[str, Any] = {"api_name": False, "show_progress": progress}
     if gradio_major() >= 4:
         options["concurrency_limit"] = None
     if js is not None:
-        options["js" if gradio_major() >= 4 else "_js"] = js
-    return event(fn=fn, inputs=list(inputs), outputs=list(outputs), **options)
+        options[_js()] = js
+    called = event(fn=fn, inputs=list(inputs), outputs=list(outputs), **options)
+    if then is not None:
+        called.then(fn=None, inputs=None, outputs=None, **{_js(): then})
+
+
+def _js() -> str:
+    return "js" if gradio_major() >= 4 else "_js"
 
 
 def refusal(status: int, message: str) -> Exception:

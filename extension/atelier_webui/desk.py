@@ -7,7 +7,10 @@ from threading import Lock
 
 from atelier_webui.accounts import Account, Accounts
 from atelier_webui.client import Client
+from atelier_webui.errors import InvalidAccount
 from atelier_webui.jobs import History, Jobs
+
+NO_ACCOUNT = "There is no account yet: add one in the Atelier tab, under Accounts."
 
 
 class Desk:
@@ -19,9 +22,23 @@ class Desk:
         self._clients: dict[Account, Client] = {}
         self._lock = Lock()
 
+    def names(self) -> list[str]:
+        """Return the names of the accounts; none when the file cannot be read, as `client` then says."""
+        try:
+            return self.accounts.names()
+        except InvalidAccount:
+            return []
+
+    def first(self) -> str:
+        """Return the name of the first account, or an empty one."""
+        return next(iter(self.names()), "")
+
     def client(self, name: str) -> Client:
         """Return an account's connection, the first one's when none is named; raise InvalidAccount."""
-        return self.connect(self.accounts.get(name or self.first()))
+        wanted = name or next(iter(self.accounts.names()), "")
+        if not wanted:
+            raise InvalidAccount(NO_ACCOUNT)
+        return self.connect(self.accounts.get(wanted))
 
     def connect(self, account: Account) -> Client:
         """Return a connection that was opened before, for it is faster, or a new one."""
@@ -31,7 +48,3 @@ class Desk:
     def jobs(self, name: str) -> Jobs:
         """Return the jobs of an account."""
         return Jobs(self.client(name), self._history)
-
-    def first(self) -> str:
-        """Return the name of the first account, or an empty one."""
-        return next(iter(self.accounts.names()), "")

@@ -180,6 +180,18 @@ def _save(p: Any, picture: Picture) -> None:
     )
 
 
+def keep(picture: Picture, task: str) -> str:
+    """Save an image of a job where the WebUI saves those of its task; return its path."""
+    from modules import images
+    from modules.shared import opts
+
+    folder = opts.outdir_samples or getattr(opts, f"outdir_{task}_samples")
+    path, _ = images.save_image(
+        picture.image, folder, "", picture.seed, picture.prompt, opts.samples_format, info=picture.infotext
+    )
+    return str(path)
+
+
 def _wants_grid(p: Any, count: int) -> bool:
     from modules.shared import opts
 

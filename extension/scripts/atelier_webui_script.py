@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from modules import scripts
+from modules import script_callbacks, scripts
 
-from atelier_webui import host, request, wrap
+from atelier_webui import api, host, request, wrap
 from atelier_webui.desk import Desk
 
 DESK = Desk(host.data_folder() / "atelier")
@@ -49,7 +49,7 @@ class Atelier(scripts.Script):
     def is_wanted(self, runner: Any, args: Sequence[Any]) -> bool:
         """Say whether a request is for the cloud: the accordion is on, or our entry is selected."""
         selected = runner.selectable_scripts[args[0] - 1] if args and args[0] else None
-        return isinstance(selected, GenerateOnAtelier) or self._switches(args).on
+        return isinstance(selected, GenerateOnAtelier) or self._switches(args).on is True
 
     def make(self, p: Any, args: Sequence[Any]) -> Any:
         """Make a request's images in the cloud."""
@@ -67,4 +67,13 @@ class GenerateOnAtelier(scripts.Script):
         return request.CHOICE
 
 
+def tab() -> list[tuple[Any, str, str]]:
+    """Make the Atelier tab."""
+    from atelier_webui.ui import tab
+
+    return [(tab.build(DESK), "Atelier", "atelier")]
+
+
 wrap.install(scripts.ScriptRunner)
+script_callbacks.on_ui_tabs(tab)
+script_callbacks.on_app_started(lambda _page, app: api.install(app))

@@ -8,12 +8,10 @@ from typing import Any
 import gradio as gr
 
 from atelier_webui.compat import listen, own_setting
-from atelier_webui.desk import Desk
+from atelier_webui.desk import NO_ACCOUNT, Desk
 from atelier_webui.errors import Problem
 from atelier_webui.request import AUTOMATIC
 from atelier_webui.ui import words
-
-NO_ACCOUNT = "There is no account yet: add one in the Atelier tab, under Accounts."
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Controls:
 
 def account_menu(tab: str, desk: Desk) -> Any:
     """Make the menu of accounts; it is to stand beside Generate, and hidden while there is none."""
-    names = desk.accounts.names()
+    names = desk.names()
     return own_setting(
         gr.Dropdown(
             label="Atelier account",
@@ -64,7 +62,7 @@ def build(tab: str, desk: Desk, account: Any | None) -> Controls:
         reload = gr.Button(
             "Reload accounts", elem_id=f"atelier_{tab}_reload", elem_classes=["atelier-hidden"]
         )
-        first = "" if desk.accounts.names() else words.note(NO_ACCOUNT)
+        first = "" if desk.names() else words.note(NO_ACCOUNT)
         status = gr.HTML(first, elem_id=f"atelier_{tab}_status")
     return Controls(on, account, endpoint, checkpoint, own_setting(wait), refresh, reload, status)
 
@@ -97,8 +95,6 @@ def wire(controls: Controls, desk: Desk) -> None:
 
 
 def _filled(desk: Desk, account: str) -> list[Any]:
-    if not desk.accounts.names():
-        return [gr.update(), gr.update(), words.note(NO_ACCOUNT)]
     try:
         client = desk.client(account)
         endpoints = client.endpoints()
@@ -112,7 +108,7 @@ def _filled(desk: Desk, account: str) -> list[Any]:
 
 
 def _reloaded(desk: Desk, account: str) -> list[Any]:
-    names = desk.accounts.names()
+    names = desk.names()
     chosen = account if account in names else (names[0] if names else "")
     menu = gr.update(choices=names, value=chosen, visible=bool(names))
     return [menu, "" if names else words.note(NO_ACCOUNT)]
