@@ -6,6 +6,7 @@ cause of an error here is its own.
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import re
@@ -104,6 +105,9 @@ class Transport:
     ) -> Answer:
         """Ask once; raise Unreachable when there is no whole answer."""
         host = urlsplit(url).netloc
+        if len(body := given.get("data") or b"") > CHUNK:
+            # what is read is sent block by block, each with the whole timeout
+            given["data"] = io.BytesIO(body) if isinstance(body, bytes) else body
         try:
             with self._session.request(
                 method, url, timeout=(connect, timeout), allow_redirects=False, stream=True, **given
