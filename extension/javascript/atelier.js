@@ -48,6 +48,18 @@
         }
     }
 
+    // What a pane shows is asked for when it comes in sight.
+    function refreshWhenSeen(pane) {
+        let seen = false;
+        new ResizeObserver(() => {
+            const now = pane.offsetParent !== null;
+            if (now && !seen) {
+                press(pane.id.replace("_pane", "") + "_refresh");
+            }
+            seen = now;
+        }).observe(pane);
+    }
+
     // A new list is new elements: the one that was chosen and the one that had the focus have them again.
     function keepPlace() {
         let focused = null;
@@ -85,6 +97,7 @@
     onUiLoaded(() => {
         reloadAccounts();
         keepPlace();
+        gradioApp().querySelectorAll("[id^=atelier_pane_]:not(button)").forEach(refreshWhenSeen);
         setInterval(lookAgain, LOOK_AGAIN);
     });
 })();

@@ -10,9 +10,9 @@ from atelier_webui.accounts import account as entered
 from atelier_webui.compat import listen
 from atelier_webui.desk import Desk
 from atelier_webui.ui import words
-from atelier_webui.ui.answers import CONFIRMED, confirming, telling
+from atelier_webui.ui.answers import CONFIRMED, calling, confirming, telling
 
-EVERYWHERE = "() => { atelierReloadAccounts(); }"
+EVERYWHERE = calling("atelierReloadAccounts()")
 
 
 def build(desk: Desk, account: Any) -> None:
@@ -86,8 +86,7 @@ def _remove(desk: Desk, name: str, sure: str) -> list[Any]:
 
 
 def _menus(desk: Desk, chosen: str) -> list[Any]:
-    menu = gr.update(choices=desk.names(), value=chosen)
-    return [_table(desk), menu, menu]
+    return [_table(desk), *(gr.update(choices=desk.names(), value=chosen) for _ in range(2))]
 
 
 def _table(desk: Desk) -> str:

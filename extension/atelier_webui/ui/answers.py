@@ -29,6 +29,16 @@ def telling(handler: Handler, outputs: int) -> Handler:
     return told
 
 
+def calling(script: str) -> str:
+    """Return the JavaScript of an event that only calls something: it has no outputs, so no values."""
+    return f"() => {{ {script}; return []; }}"
+
+
+def pressing(button: str) -> str:
+    """Return the JavaScript that presses a button."""
+    return calling(f"atelierPress({button!r})")
+
+
 def confirming(question: str, inputs: int) -> str:
     """Return the JavaScript that asks before an event is sent: the last of its *inputs* becomes the answer.
 

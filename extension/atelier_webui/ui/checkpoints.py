@@ -13,10 +13,11 @@ from atelier_webui.contract.api.checkpoints import Checkpoint
 from atelier_webui.desk import Desk
 from atelier_webui.errors import Problem
 from atelier_webui.ui import words
-from atelier_webui.ui.answers import CONFIRMED, confirming, telling
+from atelier_webui.ui.answers import CONFIRMED, confirming, pressing, telling
 from atelier_webui.ui.uploading import Uploading
 
 KINDS = list(host.FOLDERS)
+REFRESH = "atelier_checkpoints_refresh"
 
 
 def build(desk: Desk, account: Any) -> None:
@@ -24,7 +25,7 @@ def build(desk: Desk, account: Any) -> None:
     message = gr.HTML("", elem_id="atelier_checkpoints_message")
     listed = gr.HTML(words.note("Refresh shows what the cloud has."), elem_id="atelier_checkpoints")
     with gr.Row(elem_classes=["atelier-actions"]):
-        refresh = gr.Button("Refresh", elem_id="atelier_checkpoints_refresh")
+        refresh = gr.Button("Refresh", elem_id=REFRESH)
         chosen = gr.Dropdown(
             label="Checkpoint",
             choices=[],
@@ -48,11 +49,11 @@ def build(desk: Desk, account: Any) -> None:
         outputs,
         js=confirming("Delete {} in the cloud?", 3),
     )
-    _build_upload(desk, account, refresh)
+    _build_upload(desk, account)
     _build_urls(desk, account, outputs)
 
 
-def _build_upload(desk: Desk, account: Any, refresh: Any) -> None:
+def _build_upload(desk: Desk, account: Any) -> None:
     with gr.Accordion("Upload from this computer", elem_id="atelier_upload"):
         with gr.Row():
             kind = gr.Dropdown(label="Kind", choices=KINDS, value=KINDS[0], elem_id="atelier_upload_kind")
@@ -74,7 +75,7 @@ def _build_upload(desk: Desk, account: Any, refresh: Any) -> None:
     for event in (kind.change, look.click):
         listen(event, _local, [kind], [files])
     given, shown = [upload, account, kind, files, remark], [progress, upload]
-    listen(start.click, lambda *values: _upload(desk, *values), given, shown, then=_pressing(refresh))
+    listen(start.click, lambda *values: _upload(desk, *values), given, shown, then=pressing(REFRESH))
     listen(stop.click, lambda upload: upload.stop() if upload else None, [upload])
     listen(discard.click, telling(lambda upload: _discard(upload), 2), [upload], shown)
 
@@ -86,10 +87,6 @@ def _build_urls(desk: Desk, account: Any, outputs: list[Any]) -> None:
             urls = gr.Textbox(label="URLs, one a line", lines=2, elem_id="atelier_urls_urls")
         fetch = gr.Button("Fetch", elem_id="atelier_urls_start")
     listen(fetch.click, telling(lambda *given: _fetch(desk, *given), 3), [account, kind, urls], outputs)
-
-
-def _pressing(button: Any) -> str:
-    return f"() => {{ atelierPress({button.elem_id!r}); }}"
 
 
 def _local(kind: str) -> Any:

@@ -11,12 +11,13 @@ from atelier_webui import host, results
 from atelier_webui.compat import listen, paste_buttons
 from atelier_webui.desk import Desk
 from atelier_webui.ui import words
-from atelier_webui.ui.answers import CONFIRMED, confirming, telling
+from atelier_webui.ui.answers import CONFIRMED, confirming, pressing, telling
 from atelier_webui.ui.cards import Thumbnails, cards, html
 
 TASKS = ["txt2img", "img2img"]
 STATUSES = ["all", "created", "inprogress", "succeeded", "failed", "cancelled"]
 LIMIT = 24
+REFRESH = "atelier_jobs_refresh"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def build(desk: Desk, account: Any) -> None:
         status = gr.Dropdown(
             label="Status", choices=STATUSES, value=STATUSES[0], elem_id="atelier_jobs_status"
         )
-        refresh = gr.Button("Refresh", elem_id="atelier_jobs_refresh")
+        refresh = gr.Button("Refresh", elem_id=REFRESH)
         older = gr.Button("Older", elem_id="atelier_jobs_older")
     message = gr.HTML("", elem_id="atelier_jobs_message")
     listed = gr.HTML(words.note("Refresh shows the jobs."), elem_id="atelier_jobs")
@@ -104,7 +105,7 @@ def _build_job(desk: Desk, pane: Pane) -> None:
     given = [pane.account, pane.job]
     listen(show.click, telling(lambda *g: _show(desk, *g), 3), given, [told, gallery, infotext])
     listen(buttons["save"].click, telling(lambda *g: _save(desk, *g), 1), given, [told], progress="minimal")
-    again = "() => { atelierPress('atelier_jobs_refresh'); }"
+    again = pressing(REFRESH)
     for verb, act in (("cancel", _cancel), ("retry", _retry)):
         listen(buttons[verb].click, telling(_with(desk, act), 1), given, [told], then=again)
     listen(

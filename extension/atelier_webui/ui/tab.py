@@ -6,12 +6,12 @@ from typing import Any
 
 import gradio as gr
 
-from atelier_webui.compat import listen, own_setting
+from atelier_webui.compat import own_setting
 from atelier_webui.desk import Desk
 from atelier_webui.ui import accounts, checkpoints, endpoints, jobs
 
 PANES = (("Jobs", jobs), ("Checkpoints", checkpoints), ("Endpoints", endpoints), ("Accounts", accounts))
-"""In their order; a pane is a module with a `build`. What is seen of it is asked for when it is chosen."""
+"""In their order; a pane is a module with a `build`. The page presses its Refresh when it comes in sight."""
 
 
 def build(desk: Desk) -> Any:
@@ -26,9 +26,8 @@ def build(desk: Desk) -> Any:
         )
         with gr.Tabs(elem_id="atelier_panes"):
             for label, pane in PANES:
-                with gr.TabItem(label, elem_id=f"atelier_pane_{label.lower()}") as item:
+                with gr.TabItem(label, elem_id=f"atelier_pane_{label.lower()}"):
                     pane.build(desk, account)
-                listen(item.select, None, js=f"() => {{ atelierPress('atelier_{label.lower()}_refresh'); }}")
     for each in page.blocks.values():
         own_setting(each)
     return page
