@@ -11,13 +11,14 @@ import io
 import json
 import re
 import socket
+import sys
 import threading
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from openapi_schema_validator import OAS30Validator
 from PIL import Image
@@ -75,12 +76,28 @@ class Middleware:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self) -> None:
-        """Answer no more."""
+        """Answer no more, to nobody."""
+        self.cuts = sys.maxsize
         self.server.shutdown()
         self.server.server_close()
+
+    def finish(self) -> None:
+        """Paint what was slow."""
+        with self.lock:
+            for job in self.jobs.values():
+                if job["status"] == "inprogress":
+                    self._paint(job, job["asked"])
+
+    def times(self, name: str) -> int:
+        """Say how often an operation was asked for."""
+        return [each for each, _ in self.asked].count(name)
+
+    def statuses(self) -> list[str]:
+        """Return how the jobs stand, the oldest first."""
+        return [each["status"] for each in self.jobs.values()]
 
     def answer(self, name: str, path: dict[str, str], query: dict[str, Any], body: Any, user: str) -> Any:
         """Return the data of an operation, with its status and message."""
@@ -100,7 +117,7 @@ class Middleware:
 
     # checkpoints
 
-    def checkpoint(self, name: str, **changes: Any) -> dict[str, Any]:
+    def checkpoint(self, name: str, /, **changes: Any) -> dict[str, Any]:
         """Make a checkpoint."""
         id = str(uuid.uuid4())
         made = {
@@ -147,7 +164,8 @@ class Middleware:
         made = self.checkpoint(names[0], name=names, type=body["checkpoint_type"])
         links = {
             each["filename"]: [
-                f"{self.url}s3/{made['id']}/{number}" for number in range(1, each.get("parts_number", 1) + 1)
+                f"{self.url}s3/{made['id']}/{quote(each['filename'])}/{number}"
+                for number in range(1, each.get("parts_number", 1) + 1)
             ]
             for each in body["filenames"]
         }
@@ -160,12 +178,14 @@ class Middleware:
             return 202, None, "Checkpoint rename in progress, please wait for a while"
         for name, parts in body["multi_parts_tags"].items():
             for each in parts:
-                put = self.objects[f"{found['id']}/{each['PartNumber']}"]
+                put = self.objects[f"{found['id']}/{name}/{each['PartNumber']}"]
                 assert hashlib.md5(put).hexdigest() == each["ETag"].strip('"'), "another part was put"
-            links = [f"{found['id']}/{each['PartNumber']}" for each in parts]
+            links = [f"{found['id']}/{name}/{each['PartNumber']}" for each in parts]
             self.objects[name] = b"".join(self.objects.pop(link) for link in links)
         found["status"] = "Active"
-        return 200, {"checkpoint": self._told(found)}, "Checkpoint updated"
+        told = self._told(found)
+        shown = {name: told[name] for name in ("id", "type", "s3_location", "status", "params")}
+        return 200, {"checkpoint": shown}, "Checkpoint updated"
 
     def _DeleteCheckpoints(self, body: Any, **_: Any) -> Any:
         for id in body["checkpoint_id_list"]:
@@ -238,7 +258,7 @@ class Middleware:
         models = [{"id": known[name]["id"], "name": [name], "type": kind} for kind, name in names]
         link = f"{self.url}s3/params/{id}"
         told = {"id": id, "type": body["task_type"], "api_params_s3_location": f"s3://bucket/{id}"}
-        told |= {"api_params_s3_upload_url": link, "models": models, "workflow": None}
+        told |= {"api_params_s3_upload_url": link, "models": models}
         return 201, {"inference": told}, "inference created"
 
     def _StartInferences(self, path: dict[str, str], **_: Any) -> Any:
