@@ -60,7 +60,7 @@ class Upload:
         self._type = type
         self._message = message
         self._show = show
-        self._ending = Event()
+        self._ending, self._stopping = Event(), Event()
         self._sleep = sleep or self._ending.wait
         self._lock = Lock()
         self._running = Lock()
@@ -68,7 +68,6 @@ class Upload:
         self._states: dict[str, tuple[int, int]] = {}
         self._tags: dict[tuple[str, int], str] = {}
         self._done = 0
-        self._is_stopped = False
         if len(self._paths) != len(paths) or not paths:
             raise Problem("Choose one file, or several with different names.")
 
@@ -77,8 +76,8 @@ class Upload:
         if not self._running.acquire(blocking=False):
             raise Problem("This upload is going on already.")
         try:
-            self._is_stopped = False
             self._ending.clear()
+            self._stopping.clear()
             return self._run()
         finally:
             self._running.release()
@@ -105,7 +104,7 @@ class Upload:
 
     def stop(self) -> None:
         """Make `run` end soon, from another thread; it can go on later."""
-        self._is_stopped = True
+        self._stopping.set()
         self._ending.set()
 
     def discard(self) -> None:
@@ -141,14 +140,14 @@ class Upload:
                 yield Piece(self._paths[name], number, start, min(step, size - start))
 
     def _send(self, pieces: Sequence[Piece]) -> None:
-        """Send pieces, several at once; the first failure ends them all."""
+        """Send pieces, several at once; after a failure those on their way may arrive, and no other is begun."""
         left = iter(pieces)
         sending = [errands.begin(self._work, left) for _ in range(min(WORKERS, len(pieces)))]
         if wait(sending, return_when=FIRST_EXCEPTION).not_done:
             self._ending.set()
             wait(sending)
         errors = [error for each in sending if (error := each.exception())]
-        if self._is_stopped:
+        if self._stopping.is_set():
             raise Stopped("The upload was stopped.")
         for error in sorted(errors, key=lambda each: isinstance(each, Stopped)):
             raise error
@@ -179,7 +178,7 @@ class Upload:
     def _put(self, piece: Piece) -> str:
         assert self._made is not None  # _begin came before
         link = self._made.s3PresignUrl[piece.path.name][piece.number - 1]
-        with Slice(piece, self._moved, self._ending) as body:
+        with Slice(piece, self._moved, self._stopping) as body:
             try:
                 return self._client.put(link, body, once=True)
             except BaseException:
@@ -195,12 +194,12 @@ class Upload:
 class Slice:
     """A piece as a file: what is read of it is sent at once."""
 
-    def __init__(self, piece: Piece, moved: Callable[[int], None], ending: Event) -> None:
+    def __init__(self, piece: Piece, moved: Callable[[int], None], stopping: Event) -> None:
         self._file = piece.path.open("rb")
         self._file.seek(piece.start)
         self._size = piece.size
         self._moved = moved
-        self._ending = ending
+        self._stopping = stopping
         self.sent = 0
 
     def __len__(self) -> int:
@@ -209,7 +208,7 @@ class Slice:
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes; more than the few that are asked for, since fewer calls are faster."""
-        if self._ending.is_set():
+        if self._stopping.is_set():
             raise Stopped("The upload was stopped.")
         body = self._file.read(min(max(size, BLOCK), self._size - self.sent))
         self.sent += len(body)
