@@ -81,8 +81,9 @@ test: .venv/dev $(if $(and $(CHROMIUM),$(WEBUI_PYTHON)),webuis) ## Run every tes
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: bench
-bench: .venv/dev ## Let 200 clients use the middleware for a minute (ARGS="--clients 50 --seconds 20")
+bench: .venv/dev ## Let 200 clients use the middleware for a minute (ARGS="--clients 50"); upload beside curl
 	@$(BIN)/python tests/middleware/load.py $(ARGS)
+	@$(BIN)/python tests/middleware/upload_speed.py
 
 LOCK := $(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 

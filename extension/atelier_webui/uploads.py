@@ -140,7 +140,7 @@ class Upload:
                 yield Piece(self._paths[name], number, start, min(step, size - start))
 
     def _send(self, pieces: Sequence[Piece]) -> None:
-        """Send pieces, several at once; after a failure those on their way may arrive, and no other is begun."""
+        """Send pieces, several at once; after a failure those on their way may arrive, no other is begun."""
         left = iter(pieces)
         sending = [errands.begin(self._work, left) for _ in range(min(WORKERS, len(pieces)))]
         if wait(sending, return_when=FIRST_EXCEPTION).not_done:
