@@ -72,6 +72,13 @@ def paste_buttons(buttons: dict[str, Any], text: Any, image: Any) -> None:
         )
 
 
+def gallery(**options: Any) -> Any:
+    """Make a gallery that only shows: gradio 4 would offer to drop images on it, gradio 3 never does."""
+    import gradio
+
+    return gradio.Gallery(**options, **({"interactive": False} if gradio_major() >= 4 else {}))
+
+
 def own_setting(component: Any) -> Any:
     """Keep a component's value out of the WebUI's ui-config.json; return the component."""
     component.do_not_save_to_config = True

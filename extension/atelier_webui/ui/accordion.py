@@ -85,13 +85,14 @@ def wire(controls: Controls, desk: Desk) -> None:
     def fill_if_on(on: bool, account: str) -> list[Any]:
         return _filled(desk, account) if on else [gr.update(), gr.update(), ""]
 
-    def reload(account: str) -> list[Any]:
-        return _reloaded(desk, account)
+    def reload(account: str, told: str) -> list[Any]:
+        return _reloaded(desk, account, told)
 
     listen(controls.refresh.click, fill, [controls.account], filled)
     listen(controls.on.change, fill_if_on, [controls.on, controls.account], filled)
     listen(controls.account.change, fill_if_on, [controls.on, controls.account], filled)
-    listen(controls.reload.click, reload, [controls.account], [controls.account, controls.status])
+    given = [controls.account, controls.status]
+    listen(controls.reload.click, reload, given, given)
 
 
 def _filled(desk: Desk, account: str) -> list[Any]:
@@ -107,8 +108,10 @@ def _filled(desk: Desk, account: str) -> list[Any]:
     return [gr.update(choices=[AUTOMATIC, *serving]), gr.update(choices=[AUTOMATIC, *names]), told]
 
 
-def _reloaded(desk: Desk, account: str) -> list[Any]:
+def _reloaded(desk: Desk, account: str, told: str) -> list[Any]:
     names = desk.names()
     chosen = account if account in names else (names[0] if names else "")
     menu = gr.update(choices=names, value=chosen, visible=bool(names))
-    return [menu, "" if names else words.note(NO_ACCOUNT)]
+    if not names:
+        return [menu, words.note(NO_ACCOUNT)]
+    return [menu, "" if NO_ACCOUNT in told else gr.update()]

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from atelier_webui import host, results
-from atelier_webui.compat import listen, paste_buttons
+from atelier_webui.compat import gallery, listen, paste_buttons
 from atelier_webui.desk import Desk
 from atelier_webui.ui import words
 from atelier_webui.ui.answers import CONFIRMED, confirming, pressing, telling
@@ -93,7 +93,7 @@ def _build_job(desk: Desk, pane: Pane) -> None:
             for verb in ("save", "cancel", "retry", "delete")
         }
     with gr.Row():
-        gallery = gr.Gallery(label="Images", columns=4, elem_id="atelier_job_gallery")
+        images = gallery(label="Images", columns=4, elem_id="atelier_job_gallery")
         with gr.Column():
             infotext = gr.Textbox(label="Parameters", lines=6, elem_id="atelier_job_infotext")
             with gr.Row():
@@ -101,9 +101,9 @@ def _build_job(desk: Desk, pane: Pane) -> None:
                     tab: gr.Button(f"Send to {tab}", elem_id=f"atelier_job_send_{tab}")
                     for tab in ("txt2img", "img2img")
                 }
-    paste_buttons(senders, infotext, gallery)
+    paste_buttons(senders, infotext, images)
     given = [pane.account, pane.job]
-    listen(show.click, telling(lambda *g: _show(desk, *g), 3), given, [told, gallery, infotext])
+    listen(show.click, telling(lambda *g: _show(desk, *g), 3), given, [told, images, infotext])
     listen(buttons["save"].click, telling(lambda *g: _save(desk, *g), 1), given, [told], progress="minimal")
     again = pressing(REFRESH)
     for verb, act in (("cancel", _cancel), ("retry", _retry)):
