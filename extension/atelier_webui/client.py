@@ -8,43 +8,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from atelier_webui import versions
 from atelier_webui.accounts import Account, is_word
-from atelier_webui.contract.api.checkpoints import (
-    Checkpoint,
-    Checkpoints,
-    CheckpointType,
-    CreateCheckpointRequest,
-    CreatedCheckpoint,
-    DeleteCheckpointsRequest,
-    File,
-    Part,
-    Remarks,
-    UpdateCheckpointRequest,
-)
-from atelier_webui.contract.api.endpoints import (
-    CreateEndpointRequest,
-    DeleteEndpointsRequest,
-    Endpoint,
-    Endpoints,
-)
-from atelier_webui.contract.api.inferences import (
-    CreatedInference,
-    CreateInferenceJobRequest,
-    DeleteInferenceJobsRequest,
-    InferenceDetail,
-    Inferences,
-    NewInference,
-)
-from atelier_webui.contract.api.roles import Roles
 from atelier_webui.contract.operations import OPERATIONS
 from atelier_webui.contract.schema import build, dump
 from atelier_webui.errors import Misunderstood, Refusal
 from atelier_webui.transport import Answer, Transport, refusal_of_s3
+
+if TYPE_CHECKING:
+    # the classes of the bodies take longer to make than all the rest of the extension: nobody waits for them
+    # while a WebUI starts
+    from atelier_webui.contract.api.checkpoints import (
+        Checkpoint,
+        Checkpoints,
+        CheckpointType,
+        CreatedCheckpoint,
+        Part,
+        Remarks,
+    )
+    from atelier_webui.contract.api.endpoints import CreateEndpointRequest, Endpoint, Endpoints
+    from atelier_webui.contract.api.inferences import (
+        CreatedInference,
+        CreateInferenceJobRequest,
+        InferenceDetail,
+        Inferences,
+        NewInference,
+    )
+    from atelier_webui.contract.api.roles import Roles
 
 PAGE = 100
 MOST_PAGES = 100
@@ -54,8 +49,6 @@ SEND_SECONDS = 20.0
 
 OVER = frozenset({400, 404})
 """What cancelling a job that is over, or gone, is answered with."""
-
-Data = TypeVar("Data")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +97,7 @@ class Client:
         found: list[Checkpoint] = []
         for number in range(1, MOST_PAGES + 1):
             query = {"page": number, "per_page": PAGE, "types": list(types), "status": list(statuses)}
-            page = self._data("ListCheckpoints", Checkpoints, query=query)
+            page: Checkpoints = self._data("ListCheckpoints", query=query)
             found += page.checkpoints
             if number >= page.pages:
                 break
@@ -114,29 +107,38 @@ class Client:
         self, type: CheckpointType, parts: Mapping[str, int], *, message: str = ""
     ) -> CreatedCheckpoint:
         """Begin an upload of files in so many parts each."""
+        from atelier_webui.contract.api.checkpoints import CreateCheckpointRequest, File
+
         files = tuple(File(filename=name, parts_number=count) for name, count in parts.items())
         request = CreateCheckpointRequest(checkpoint_type=type, filenames=files, params=_remarks(message))
-        return self._data("CreateCheckpoint", CreatedCheckpoint, request)
+        made: CreatedCheckpoint = self._data("CreateCheckpoint", request)
+        return made
 
     def fetch_checkpoint(self, type: CheckpointType, urls: Sequence[str], *, message: str = "") -> None:
         """Have the cloud fetch a checkpoint from URLs; it is listed, and Active when it is there."""
-        self._ask(
-            "CreateCheckpoint",
-            CreateCheckpointRequest(checkpoint_type=type, urls=tuple(urls), params=_remarks(message)),
-        )
+        from atelier_webui.contract.api.checkpoints import CreateCheckpointRequest
+
+        request = CreateCheckpointRequest(checkpoint_type=type, urls=tuple(urls), params=_remarks(message))
+        self._ask("CreateCheckpoint", request)
 
     def complete_checkpoint(self, id: str, parts: Mapping[str, Sequence[Part]]) -> None:
         """End an upload."""
+        from atelier_webui.contract.api.checkpoints import UpdateCheckpointRequest
+
         tags = {name: tuple(each) for name, each in parts.items()}
         request = UpdateCheckpointRequest(status="Active", multi_parts_tags=tags)
         self._ask("UpdateCheckpoint", request, id=id)
 
     def rename_checkpoint(self, id: str, name: str) -> None:
         """Give a checkpoint another name, without the suffix."""
+        from atelier_webui.contract.api.checkpoints import UpdateCheckpointRequest
+
         self._ask("UpdateCheckpoint", UpdateCheckpointRequest(name=name), id=id)
 
     def delete_checkpoints(self, ids: Sequence[str]) -> None:
         """Delete checkpoints and their files; unknown ids are fine."""
+        from atelier_webui.contract.api.checkpoints import DeleteCheckpointsRequest
+
         self._ask("DeleteCheckpoints", DeleteCheckpointsRequest(checkpoint_id_list=tuple(ids)))
 
     def endpoints(self) -> list[Endpoint]:
@@ -144,7 +146,8 @@ class Client:
         found: list[Endpoint] = []
         start: str | None = None
         for _ in range(MOST_PAGES):
-            page = self._data("ListEndpoints", Endpoints, query={"limit": PAGE, "exclusive_start_key": start})
+            query = {"limit": PAGE, "exclusive_start_key": start}
+            page: Endpoints = self._data("ListEndpoints", query=query)
             found += page.endpoints
             if (start := page.last_evaluated_key) is None:
                 break
@@ -152,28 +155,35 @@ class Client:
 
     def create_endpoint(self, request: CreateEndpointRequest) -> Endpoint:
         """Begin to make an endpoint."""
-        return self._data("CreateEndpoint", Endpoint, request)
+        made: Endpoint = self._data("CreateEndpoint", request)
+        return made
 
     def delete_endpoints(self, names: Sequence[str]) -> None:
         """Delete endpoints; unknown names are fine."""
+        from atelier_webui.contract.api.endpoints import DeleteEndpointsRequest
+
         self._ask("DeleteEndpoints", DeleteEndpointsRequest(endpoint_name_list=tuple(names)))
 
     def roles(self) -> list[str]:
         """List the names of the roles to which an endpoint can be given."""
-        return [each.role_name for each in self._data("ListRoles", Roles).roles]
+        page: Roles = self._data("ListRoles")
+        return [each.role_name for each in page.roles]
 
     def inferences(self, task: str, *, limit: int = 20, start: str | None = None) -> Inferences:
         """Return a page of jobs of a task type, the newest first."""
         query = {"type": task, "limit": limit, "exclusive_start_key": start}
-        return self._data("ListInferences", Inferences, query=query)
+        page: Inferences = self._data("ListInferences", query=query)
+        return page
 
     def inference(self, id: str) -> InferenceDetail:
         """Return a job with links to its results."""
-        return self._data("GetInferenceJob", InferenceDetail, id=id)
+        job: InferenceDetail = self._data("GetInferenceJob", id=id)
+        return job
 
     def create_inference(self, request: CreateInferenceJobRequest) -> NewInference:
         """Make a job that waits for its parameters."""
-        return self._data("CreateInferenceJob", CreatedInference, request).inference
+        made: CreatedInference = self._data("CreateInferenceJob", request)
+        return made.inference
 
     def run_inference(self, request: CreateInferenceJobRequest) -> str:
         """Make a job of a request that has its parameters in it; return its id."""
@@ -197,6 +207,8 @@ class Client:
 
     def delete_inferences(self, ids: Sequence[str]) -> None:
         """Delete jobs and their files; unknown ids are fine."""
+        from atelier_webui.contract.api.inferences import DeleteInferenceJobsRequest
+
         self._ask("DeleteInferenceJobs", DeleteInferenceJobsRequest(inference_id_list=tuple(ids)))
 
     def get(self, link: str) -> bytes:
@@ -218,13 +230,15 @@ class Client:
             raise refusal_of_s3(answer)
         return answer.headers.get("ETag", "")
 
-    def _data(self, operation: str, cls: type[Data], body: Any = None, **more: Any) -> Data:
+    def _data(self, operation: str, body: Any = None, **more: Any) -> Any:
         """Return the data of an answer as the class that the contract names for it."""
-        document = self._ask(operation, body, **more).document()
-        try:
-            return build(cls, document["data"])
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-            raise Misunderstood(f"the middleware's answer to {operation} is not what it should be") from None
+        answer = self._ask(operation, body, **more)
+        cls = OPERATIONS[operation].responses.get(answer.status)
+        document = answer.document()
+        if cls is not None:
+            with suppress(KeyError, TypeError, ValueError, AttributeError, IndexError):
+                return build(cls, document["data"])
+        raise Misunderstood(f"the middleware's answer to {operation} is not what it should be")
 
     def _ask(
         self, operation: str, body: Any = None, *, query: Mapping[str, Any] | None = None, **at: str
@@ -279,4 +293,6 @@ def _acting(username: str) -> dict[str, str]:
 
 
 def _remarks(message: str) -> Remarks | None:
+    from atelier_webui.contract.api.checkpoints import Remarks
+
     return Remarks(message=message) if message else None

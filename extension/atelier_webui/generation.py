@@ -12,14 +12,16 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from atelier_webui import errands, results
-from atelier_webui.contract.api.inferences import InferenceDetail
 from atelier_webui.errors import JobFailed, Problem, Refusal, Stopped, Unreachable
 from atelier_webui.forms import Form
 from atelier_webui.jobs import ENDED, Choice, Jobs, Order
 from atelier_webui.results import Picture, Result
+
+if TYPE_CHECKING:
+    from atelier_webui.contract.api.inferences import InferenceDetail
 
 TICK = 0.2
 FIRST_PAUSE, LONGEST_PAUSE = 0.3, 1.0

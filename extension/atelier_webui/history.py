@@ -6,12 +6,14 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from atelier_webui import private
-from atelier_webui.contract.api.endpoints import EndpointType
 from atelier_webui.forms import Form
+
+if TYPE_CHECKING:
+    from atelier_webui.contract.api.endpoints import EndpointType
 
 MOST = 500
 LARGEST = 24 * 1024 * 1024

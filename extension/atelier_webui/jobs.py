@@ -7,14 +7,17 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from atelier_webui import infotexts, results
 from atelier_webui.client import Client
-from atelier_webui.contract.api.checkpoints import CheckpointType
-from atelier_webui.contract.api.inferences import CreateInferenceJobRequest, Inference
 from atelier_webui.errors import Problem
 from atelier_webui.forms import Form
 from atelier_webui.history import Choice, History
+
+if TYPE_CHECKING:
+    from atelier_webui.contract.api.checkpoints import CheckpointType
+    from atelier_webui.contract.api.inferences import CreateInferenceJobRequest, Inference
 
 __all__ = ["ENDED", "Choice", "History", "Jobs", "Order", "Page"]
 
@@ -82,6 +85,8 @@ class Jobs:
 
     def send(self, order: Order) -> str:
         """Submit one job and return its id."""
+        from atelier_webui.contract.api.inferences import CreateInferenceJobRequest
+
         text = json.dumps(_named(order), ensure_ascii=False)
         request = CreateInferenceJobRequest(
             task_type=order.form.task,

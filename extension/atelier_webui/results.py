@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from atelier_webui.client import Client
-from atelier_webui.contract.api.inferences import InferenceDetail
 from atelier_webui.errors import Misunderstood, Problem
 from atelier_webui.forms import Form
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from atelier_webui.contract.api.inferences import InferenceDetail
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 

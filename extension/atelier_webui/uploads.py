@@ -12,11 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock
+from typing import TYPE_CHECKING
 
 from atelier_webui import errands
 from atelier_webui.client import Client
-from atelier_webui.contract.api.checkpoints import PARTS, CheckpointType, CreatedCheckpoint, Part
 from atelier_webui.errors import Problem, Refusal, Stopped, Unreachable
+
+if TYPE_CHECKING:
+    from atelier_webui.contract.api.checkpoints import CheckpointType, CreatedCheckpoint, Part
 
 SMALLEST_PART = 16 * 1024 * 1024
 BLOCK = 256 * 1024
@@ -99,6 +102,8 @@ class Upload:
 
     def _parts(self, name: str) -> list[Part]:
         """Return the parts of a file that are there."""
+        from atelier_webui.contract.api.checkpoints import Part
+
         tags = sorted((number, tag) for (file, number), tag in self._tags.items() if file == name)
         return [Part(ETag=tag, PartNumber=number) for number, tag in tags]
 
@@ -231,6 +236,8 @@ def _is_lasting(error: Problem) -> bool:
 
 def part_size(size: int) -> int:
     """Return how large the parts of a file are: the API takes no more than so many."""
+    from atelier_webui.contract.api.checkpoints import PARTS
+
     smallest = -(-size // PARTS)
     return max(SMALLEST_PART, -(-smallest // BLOCK) * BLOCK)
 
