@@ -5,7 +5,7 @@ What comes from the cloud ends as if it had been made here: saved, listed and to
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,14 @@ def data_folder() -> Path:
     from modules.paths import data_path
 
     return Path(data_path)
+
+
+def settings() -> Mapping[str, Any]:
+    """Return this WebUI's settings, some of which change an image."""
+    from modules.shared import opts
+
+    found: Mapping[str, Any] = opts.data
+    return found
 
 
 def local_checkpoints(kind: str) -> dict[str, Path]:

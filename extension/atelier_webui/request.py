@@ -80,7 +80,7 @@ def make(p: Any, args: Sequence[Any], asked: Switches, *, desk: Desk) -> Any:
 
 def _make(p: Any, args: Sequence[Any], asked: Switches, desk: Desk) -> Any:
     host.settle_prompts(p)
-    form = read(p, args, own=(TITLE, CHOICE))
+    form = read(p, args, own=(TITLE, CHOICE), options=host.settings())
     jobs = desk.jobs(asked.account)
     if asked.wait:
         return host.processed(p, generate(form, asked.choice, jobs=jobs, watch=host.StateWatch()))
