@@ -3,6 +3,8 @@
 (function () {
     "use strict";
 
+    // gradio shows a button some time before it listens to it, and does not say when it does.
+    const WIRED = [200, 1000, 3000];
     const LOOK_AGAIN = 1200;  // milliseconds, while a job that is seen is not over
 
     let chosen = null;
@@ -95,7 +97,7 @@
     });
 
     onUiLoaded(() => {
-        reloadAccounts();
+        WIRED.forEach((wait) => setTimeout(reloadAccounts, wait));
         keepPlace();
         gradioApp().querySelectorAll("[id^=atelier_pane_]:not(button)").forEach(refreshWhenSeen);
         setInterval(lookAgain, LOOK_AGAIN);
