@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import standin_webui
+import webui_page
 from playwright.sync_api import sync_playwright
 from standin_middleware import Middleware
 from webui_page import Page
@@ -82,6 +83,7 @@ def accounts(webui):
     kept = Accounts(webui.data / "atelier" / "accounts.json")
     for name in kept.names():
         kept.remove(name)
+    shutil.rmtree(webui.data / "outputs", ignore_errors=True)
     return kept
 
 
@@ -92,19 +94,27 @@ def anna(accounts, middleware):
     return middleware
 
 
-@pytest.fixture
-def opened(browser, webui):
-    """Open a page: ``opened()`` is another browser's tab, with nothing shared."""
-    contexts = []
+@pytest.fixture(scope="session")
+def context(browser):
+    """One cache for all; what a page wants from elsewhere it does not get."""
+    made = browser.new_context(viewport={"width": 1280, "height": 900})
+    made.set_default_timeout(webui_page.SECONDS * 1000)
+    made.route(lambda url: "//127.0.0.1" not in url, lambda route: route.abort())
+    return made
 
-    def open_page(theme: str = "light", width: int = 1280) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": 900})
-        contexts.append(context)
-        return Page.opened(context, webui, theme)
+
+@pytest.fixture
+def opened(context, webui):
+    """Open the WebUI in one more tab: ``opened("dark")``."""
+    pages = []
+
+    def open_page(theme="light"):
+        pages.append(Page.opened(context, webui, theme))
+        return pages[-1]
 
     yield open_page
-    for each in contexts:
-        each.close()
+    for each in pages:
+        each.tab.close()
 
 
 @pytest.fixture

@@ -53,7 +53,8 @@ def page() -> FastAPI:
     """Serve the page, and the API where asked for."""
     put_into_page(head())
     demo = ui.create_ui()
-    app, _, _ = demo.queue().launch(
+    several = {"concurrency_count": 64} if ui.IS_OLD else {}
+    app, _, _ = demo.queue(**several).launch(
         server_name="127.0.0.1",
         server_port=paths.arguments.port or None,
         allowed_paths=[paths.script_path, paths.data_path],

@@ -21,11 +21,6 @@ function selected_gallery_index() {
     return buttons.findIndex((each) => each.classList.contains("selected"));
 }
 function updateInput(target) { target.dispatchEvent(new Event("input", {bubbles: true})); }
-function inputAccordionChecked(id, checked) {
-    const label = gradioApp().querySelector(`#${id} > .label-wrap`);
-    if (label && label.classList.contains("open") !== checked) label.click();
-}
-
 const standin = {
     button(tab, name) { return gradioApp().querySelector(`#${tab}_${name}`); },
 

@@ -12,8 +12,8 @@ from PIL import Image
 from modules import call_queue, infotext_utils, script_callbacks, scripts, shared
 from modules.infotext_utils import PasteField
 from modules.txt2img import as_html, img2img, txt2img
-from modules.ui_components import IS_OLD, ToolButton
 
+IS_OLD = gr.__version__.startswith("3.")
 JS = "_js" if IS_OLD else "js"
 UPLOAD = {"source": "upload"} if IS_OLD else {"sources": ["upload"]}
 
@@ -69,7 +69,7 @@ class Form:
                     self.skip = self.part(gr.Button, "skip", "Skip")
                     self.generate = self.part(gr.Button, "generate", "Generate", variant="primary")
                 with self.part(gr.Row, "tools"):
-                    self.paste = self.part(ToolButton, "paste", "↙️")
+                    self.paste = self.part(gr.Button, "paste", "↙️")
 
     def settings(self) -> None:
         """Make the numbers, and what the scripts bring."""
@@ -115,9 +115,9 @@ class Form:
 
     def results(self) -> None:
         """Make the place for pictures."""
-        preview = {"show_label": False, "preview": True, "columns": 4}
+        preview = {"show_label": False, "preview": True, "columns": 4, "interactive": False}
         self.gallery = self.part(gr.Gallery, "gallery", label="Output", **preview)
-        self.send = self.part(ToolButton, "send_to_img2img", "🖼️", tooltip="Send to img2img")
+        self.send = self.part(gr.Button, "send_to_img2img", "🖼️")
         self.info = made(gr.HTML, elem_id=f"html_info_{self.tab}")
         self.log = made(gr.HTML, elem_id=f"html_log_{self.tab}")
         self.generation = gr.Textbox(visible=False, elem_id=f"generation_info_{self.tab}")
