@@ -49,11 +49,11 @@ def build(desk: Desk, account: Any) -> None:
         outputs,
         js=confirming("Delete {} in the cloud?", 3),
     )
-    _build_upload(desk, account)
+    _build_upload(desk, account, refresh)
     _build_urls(desk, account, outputs)
 
 
-def _build_upload(desk: Desk, account: Any) -> None:
+def _build_upload(desk: Desk, account: Any, refresh: Any) -> None:
     with gr.Accordion("Upload from this computer", elem_id="atelier_upload"):
         with gr.Row():
             kind = gr.Dropdown(label="Kind", choices=KINDS, value=KINDS[0], elem_id="atelier_upload_kind")
@@ -64,7 +64,6 @@ def _build_upload(desk: Desk, account: Any) -> None:
                 multiselect=True,
                 elem_id="atelier_upload_files",
             )
-            look = gr.Button("Look again", elem_id="atelier_upload_look", scale=0, min_width=110)
         remark = gr.Textbox(label="Remark", elem_id="atelier_upload_remark")
         with gr.Row():
             start = gr.Button("Upload", variant="primary", elem_id="atelier_upload_start")
@@ -72,10 +71,14 @@ def _build_upload(desk: Desk, account: Any) -> None:
             discard = gr.Button("Discard what is there", elem_id="atelier_upload_discard")
         progress = gr.HTML("", elem_id="atelier_upload_progress")
         upload = gr.State(None)
-    for event in (kind.change, look.click):
-        listen(event, _local, [kind], [files])
+    listen(kind.change, _local, [kind], [files])
+    listen(refresh.click, lambda kind: gr.update(choices=list(host.local_checkpoints(kind))), [kind], [files])
     given, shown = [upload, account, kind, files, remark], [progress, upload]
-    listen(start.click, lambda *values: _upload(desk, *values), given, shown, then=pressing(REFRESH))
+
+    def uploading(*values: Any) -> Iterator[list[Any]]:
+        yield from _upload(desk, *values)
+
+    listen(start.click, uploading, given, shown, then=pressing(REFRESH))
     listen(stop.click, lambda upload: upload.stop() if upload else None, [upload])
     listen(discard.click, telling(lambda upload: _discard(upload), 2), [upload], shown)
 
