@@ -61,16 +61,32 @@ format: .venv/dev ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+# The browser's tests need chromium, and a Python that the WebUIs run on for each gradio that they have.
+CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+WEBUI_PYTHON := $(shell for each in python3.11 python3.10 python3; do \
+	$$each -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null && echo $$each && break; done)
+
+.venv/gradio%: requirements/webui-gradio%.lock | .venv/python
+	@echo "Setting up $@ from $< (about a minute)"
+	@rm -rf $@.new && $(WEBUI_PYTHON) -m venv $@.new
+	@$@.new/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<
+	@rm -rf $@ && mv $@.new $@ && touch $@
+
+.PHONY: webuis
+webuis: ## Set up the stand-ins for a WebUI that the browser's tests click in
+	@$(MAKE) --no-print-directory --jobs 2 .venv/gradio3 .venv/gradio4
+
 .PHONY: test
-test: .venv/dev ## Run every test (ARGS="-k name")
+test: .venv/dev $(if $(and $(CHROMIUM),$(WEBUI_PYTHON)),webuis) ## Run every test (ARGS="-k name")
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: bench
-bench: .venv/dev ## Measure functions and image rebuilds; then let 200 clients work (ARGS="--clients 50 --seconds 20")
+bench: .venv/dev ## Measure functions, image rebuilds, uploads beside curl, and 200 clients (ARGS="--clients 50")
 	@$(BIN)/python tests/bench/imports.py
 	@$(BIN)/python tests/bench/operations.py
 	@$(BIN)/python tests/containers/rebuild.py
 	@$(BIN)/python tests/middleware/load.py $(ARGS)
+	@$(BIN)/python tests/middleware/upload_speed.py
 
 LOCK := $(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 
@@ -84,6 +100,14 @@ lock: .venv/dev ## Compile the hashed lock files from their .in files
 	@$(LOCK) images/training/gpt_neo/requirements.in -o images/training/gpt_neo/requirements-cuda.lock
 	@$(LOCK) images/training/diffusion/requirements.in -o images/training/diffusion/requirements-cuda.lock
 	@$(BIN)/python images/training/lock.py images/training/gpt_neo images/training/diffusion
+
+VENDORED := extension/atelier_webui/contract
+
+.PHONY: vendor
+vendor: ## Copy what the extension speaks of src/atelier/contract into it
+	@rm -rf $(VENDORED) && mkdir -p $(VENDORED)/api
+	@cd src/atelier/contract && cp __init__.py operations.py refusals.py schema.py values.py ../../../$(VENDORED)/
+	@cp src/atelier/contract/api/*.py $(VENDORED)/api/
 
 .PHONY: clean
 clean: ## Remove what can be made again (not the local cloud's state)

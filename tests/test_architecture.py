@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,47 @@ def test_images_import_nothing_of_ours():
     used = {name for module in sorted((ROOT / "images").rglob("*.py")) for name in imports(module)}
 
     assert set() == {name for name in used if name.split(".")[0] == "atelier"}
+
+
+VENDORED = ROOT / "extension" / "atelier_webui" / "contract"
+
+# What every WebUI has beside Python itself; gradio, fastapi and its own modules are for the outer layers.
+WITH_THE_WEBUI = {"requests", "PIL", "atelier_webui"}
+OUTER = {"gradio", "fastapi", "starlette", "modules"}
+CORE = (
+    *("abilities", "accounts", "addresses", "client", "errands", "errors", "forms", "generation", "history"),
+    *("infotexts", "jobs", "parameters", "pictures", "private", "results", "scripts", "transport", "uploads"),
+    "versions",
+)
+
+
+def test_the_extension_speaks_the_contract_word_for_word():
+    source = SOURCE / "contract"
+    names = ["__init__.py", "operations.py", "refusals.py", "schema.py", "values.py"]
+    names += sorted(f"api/{each.name}" for each in (source / "api").glob("*.py"))
+
+    assert sorted(names) == sorted(each.relative_to(VENDORED).as_posix() for each in VENDORED.rglob("*.py"))
+    assert [] == [each for each in names if (source / each).read_bytes() != (VENDORED / each).read_bytes()], (
+        "run `make vendor`"
+    )
+
+
+def test_the_extension_brings_nothing_that_a_webui_has_not():
+    written = [each for each in (ROOT / "extension").rglob("*.py") if VENDORED not in each.parents]
+    used = {name.split(".")[0] for module in written for name in imports(module)}
+
+    assert set() == used - set(sys.stdlib_module_names) - WITH_THE_WEBUI - OUTER
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_of_the_extension_knows_no_webui(module):
+    used = imports(VENDORED.parent / f"{module}.py")
+
+    assert set() == {name.split(".")[0] for name in used} & OUTER
+    assert set() == {name.split(".")[1] for name in used if name.startswith("atelier_webui.")} - {
+        *CORE,
+        "contract",
+    }
 
 
 def test_nothing_but_links_stands_for_the_top_level_folders():

@@ -26,7 +26,15 @@ from atelier.contract.operations import OPERATIONS
 REFERENCE = json.loads((Path(__file__).parent / "reference.json").read_text())
 PIXEL = b"\x89PNG\r\n\x1a\n and a pixel"
 PAINTER = """
-import base64, http.server, json, os, sys, time
+import base64, http.server, json, os, struct, sys, time, zlib
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+def canvas(width, height):
+    rows = zlib.compress((b"\\0" + b"\\0\\x80\\xff" * width) * height)
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return SIGNATURE + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -37,8 +45,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         time.sleep(asked["params"].get("seconds", 0))
         if asked["params"].get("prompt") == "refuse":
             return self.reply(400, {"message": "no such picture"})
-        picture = base64.b64encode(PIXEL).decode()
-        self.reply(200, {"id": asked["id"], "images": [picture], "parameters": asked["params"], "info": "{}"})
+        params, paintings = asked["params"], [PIXEL]
+        if params.get("prompt") == "a canvas":
+            paintings = [canvas(params["width"], params["height"])] * params["batch_size"] * params["n_iter"]
+        pictures = [base64.b64encode(each).decode() for each in paintings]
+        self.reply(200, {"id": asked["id"], "images": pictures, "parameters": params, "info": "{}"})
 
     def reply(self, status, document):
         body = json.dumps(document).encode()
@@ -53,7 +64,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 address = "127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])
 http.server.ThreadingHTTPServer(address, Handler).serve_forever()
-""".replace("PIXEL", repr(PIXEL))
+""".replace("PIXEL", repr(PIXEL)).replace("SIGNATURE", repr(PIXEL[:8]))
 
 FORMATS = Draft202012Validator.FORMAT_CHECKER
 HASTY = "1000000"

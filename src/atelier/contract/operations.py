@@ -12,9 +12,9 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from atelier.contract.refusals import EVERYWHERE
-from atelier.contract.schema import About, Number, Text
-from atelier.contract.values import Value
+from .refusals import EVERYWHERE
+from .schema import About, Number, Text
+from .values import Value
 
 VERSION = "1.7.0"
 """The version of the API that clients are told."""
@@ -85,7 +85,7 @@ def _class(name: str | None) -> type[Any] | None:
     if name is None:
         return None
     module, _, title = name.partition(".")
-    found: type[Any] = getattr(import_module(f"atelier.contract.api.{module}"), title)
+    found: type[Any] = getattr(import_module(f".api.{module}", __package__), title)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from atelier.contract.values import Value
+from .values import Value
 
 EVERYWHERE = (403, 413, 429, 500, 503, 504)
 """What any operation may answer: a wrong token, a body too large, too often, our fault, not now, too late."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from atelier.contract.schema import UUID, Items, Members, Number, Text
-from atelier.contract.values import Value
+from ..schema import UUID, Items, Members, Number, Text
+from ..values import Value
 
 CheckpointType = Literal[
     "Stable-diffusion", "embeddings", "Lora", "hypernetworks", "ControlNet", "VAE", "Comfy"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any
 
-from atelier.contract.values import Value
+from ..values import Value
 
 LARGEST_BODY = 64 * 1024
 """Bytes of a request that the API reads; a longer one is answered with 413."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from atelier.contract.schema import About, Items, Number, Text
-from atelier.contract.values import Value
+from ..schema import About, Items, Number, Text
+from ..values import Value
 
 EndpointType = Literal["Real-time", "Async"]
 ServiceType = Literal["sd", "comfy"]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Any
 
-from atelier.contract.api.endpoints import EndpointType
-from atelier.contract.schema import UUID, About, Items, Members, Rest, Text
-from atelier.contract.values import Value
+from ..schema import UUID, About, Items, Members, Rest, Text
+from ..values import Value
+from .endpoints import EndpointType
 
 TASK_TYPES = ("txt2img", "img2img", "extra-single-image", "extra-batch-images", "rembg")
 """What a job may do; another one is refused by name."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from atelier.contract.schema import About, Rest, Text
-from atelier.contract.values import Value
+from ..schema import About, Rest, Text
+from ..values import Value
 
 LINK = Text(format="uri")
 

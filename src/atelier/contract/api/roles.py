@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from atelier.contract.schema import Items, Text
-from atelier.contract.values import Value
+from ..schema import Items, Text
+from ..values import Value
 
 NAME = Text(min=1, max=200)
 RESOURCES = ("train", "checkpoint", "inference", "sagemaker_endpoint", "user", "role")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from atelier.contract.schema import About, Number, Text
-from atelier.contract.values import Value
+from ..schema import About, Number, Text
+from ..values import Value
 
 TIME = Text(format="date-time")
 LONGEST = 10 * 366 * 24 * 3600

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated
 
-from atelier.contract.api.roles import NAME
-from atelier.contract.schema import About, Items, Text
-from atelier.contract.values import Value
+from ..schema import About, Items, Text
+from ..values import Value
+from .roles import NAME
 
 ROLES = Items(min=1, max=20)
 

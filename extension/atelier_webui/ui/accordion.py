@@ -1,0 +1,117 @@
+"""The accordion in txt2img and img2img: on or off, the account, the endpoint, the cloud's checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from atelier_webui.compat import listen, own_setting
+from atelier_webui.desk import NO_ACCOUNT, Desk
+from atelier_webui.errors import Problem
+from atelier_webui.request import AUTOMATIC
+from atelier_webui.ui import words
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The components whose values are a script's arguments, in their order, and the rest."""
+
+    on: Any
+    account: Any
+    endpoint: Any
+    checkpoint: Any
+    wait: Any
+    refresh: Any
+    reload: Any
+    status: Any
+
+    @property
+    def arguments(self) -> list[Any]:
+        """Return what the WebUI hands on."""
+        return [self.on, self.account, self.endpoint, self.checkpoint, self.wait]
+
+
+def account_menu(tab: str, desk: Desk) -> Any:
+    """Make the menu of accounts; it is to stand beside Generate, and hidden while there is none."""
+    names = desk.names()
+    return own_setting(
+        gr.Dropdown(
+            label="Atelier account",
+            choices=names,
+            value=names[0] if names else "",
+            visible=bool(names),
+            elem_id=f"atelier_{tab}_account",
+            allow_custom_value=True,
+        )
+    )
+
+
+def build(tab: str, desk: Desk, account: Any | None) -> Controls:
+    """Make the accordion, with the menu of accounts in it when the WebUI left no place beside Generate."""
+    with gr.Accordion("Atelier: generate in your cloud", open=False, elem_id=f"atelier_{tab}_accordion"):
+        with gr.Row():
+            on = gr.Checkbox(label="Generate in the cloud", value=False, elem_id=f"atelier_{tab}_enabled")
+            wait = gr.Checkbox(label="Wait for the images", value=True, elem_id=f"atelier_{tab}_wait")
+        with gr.Row(elem_classes=["atelier-menus"]):
+            account = account or account_menu(tab, desk)
+            endpoint = _menu("Endpoint", f"atelier_{tab}_endpoint")
+            checkpoint = _menu("Checkpoint in the cloud", f"atelier_{tab}_checkpoint")
+            refresh = gr.Button("Refresh", elem_id=f"atelier_{tab}_refresh", size="sm", scale=0, min_width=80)
+        reload = gr.Button(
+            "Reload accounts", elem_id=f"atelier_{tab}_reload", elem_classes=["atelier-hidden"]
+        )
+        first = "" if desk.names() else words.note(NO_ACCOUNT)
+        status = gr.HTML(first, elem_id=f"atelier_{tab}_status")
+    return Controls(on, account, endpoint, checkpoint, own_setting(wait), refresh, reload, status)
+
+
+def _menu(label: str, elem_id: str) -> Any:
+    return own_setting(
+        gr.Dropdown(
+            label=label, choices=[AUTOMATIC], value=AUTOMATIC, elem_id=elem_id, allow_custom_value=True
+        )
+    )
+
+
+def wire(controls: Controls, desk: Desk) -> None:
+    """Fill the menus from the cloud when it is switched on, when the account changes, and when asked."""
+    filled = [controls.endpoint, controls.checkpoint, controls.status]
+
+    def fill(account: str) -> list[Any]:
+        return _filled(desk, account)
+
+    def fill_if_on(on: bool, account: str) -> list[Any]:
+        return _filled(desk, account) if on else [gr.update(), gr.update(), ""]
+
+    def reload(account: str, told: str) -> list[Any]:
+        return _reloaded(desk, account, told)
+
+    listen(controls.refresh.click, fill, [controls.account], filled)
+    listen(controls.on.change, fill_if_on, [controls.on, controls.account], filled)
+    listen(controls.account.change, fill_if_on, [controls.on, controls.account], filled)
+    given = [controls.account, controls.status]
+    listen(controls.reload.click, reload, given, given)
+
+
+def _filled(desk: Desk, account: str) -> list[Any]:
+    try:
+        client = desk.client(account)
+        endpoints = client.endpoints()
+        checkpoints = client.checkpoints(types=["Stable-diffusion"], statuses=["Active"])
+    except Problem as problem:
+        return [gr.update(), gr.update(), words.problem(problem)]
+    serving = [each.endpoint_name for each in endpoints if each.endpoint_status == "InService"]
+    names = sorted({name for each in checkpoints for name in each.name})
+    told = words.note(words.summary(client.account.name, serving, len(endpoints), names))
+    return [gr.update(choices=[AUTOMATIC, *serving]), gr.update(choices=[AUTOMATIC, *names]), told]
+
+
+def _reloaded(desk: Desk, account: str, told: str) -> list[Any]:
+    names = desk.names()
+    chosen = account if account in names else (names[0] if names else "")
+    menu = gr.update(choices=names, value=chosen, visible=bool(names))
+    if not names:
+        return [menu, words.note(NO_ACCOUNT)]
+    return [menu, "" if NO_ACCOUNT in told else gr.update()]

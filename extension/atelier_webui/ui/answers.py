@@ -1,0 +1,54 @@
+"""Handlers of events: what goes wrong is told on the page, and the rest of it stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import gradio as gr
+
+from atelier_webui.errors import Problem
+from atelier_webui.ui import words
+
+Handler = Callable[..., list[Any]]
+
+CONFIRMED = "yes"
+
+
+def telling(handler: Handler, outputs: int) -> Handler:
+    """Return a handler whose first output tells of its Problem; its others, *outputs* less one, stay then."""
+
+    @wraps(handler)
+    def told(*values: Any) -> list[Any]:
+        try:
+            return handler(*values)
+        except Problem as problem:
+            return [words.problem(problem), *(gr.update() for _ in range(outputs - 1))]
+
+    return told
+
+
+def calling(script: str) -> str:
+    """Return the JavaScript of an event that only calls something: it has no outputs, so no values."""
+    return f"() => {{ {script}; return []; }}"
+
+
+def pressing(button: str) -> str:
+    """Return the JavaScript that presses a button."""
+    return calling(f"atelierPress({button!r})")
+
+
+def confirming(question: str, inputs: int) -> str:
+    """Return the JavaScript that asks before an event is sent: the last of its *inputs* becomes the answer.
+
+    In *question*, {} stands for the first but one of the inputs.
+    """
+    before, _, after = question.partition("{}")
+    return (
+        "(...values) => {"
+        f"const given = values.slice(0, {inputs - 1});"
+        f"const sure = !given[{inputs - 2}]?.length || confirm({before!r} + given[{inputs - 2}] + {after!r});"
+        f"return [...given, sure ? {CONFIRMED!r} : ''];"
+        "}"
+    )

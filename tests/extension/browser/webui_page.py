@@ -1,0 +1,97 @@
+"""What a person does on the page, in a person's words."""
+
+from __future__ import annotations
+
+import io
+import urllib.request
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import BrowserContext, Locator, expect
+from playwright.sync_api import Page as Tab
+from standin_webui import WebUI
+
+SECONDS = 60
+expect.set_options(timeout=SECONDS * 1000)
+
+
+@dataclass
+class Page:
+    """A WebUI in a browser's tab."""
+
+    tab: Tab
+    webui: WebUI
+    errors: list[str] = field(default_factory=list)
+
+    @classmethod
+    def opened(cls, context: BrowserContext, webui: WebUI, theme: str) -> Page:
+        """Open the WebUI."""
+        page = cls(context.new_page(), webui)
+        page.tab.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.tab.goto(f"{webui.url}/?__theme={theme}")
+        expect(page.part("txt2img_generate")).to_be_visible(timeout=SECONDS * 1000)
+        return page
+
+    def part(self, id: str) -> Locator:
+        """Return what has that id; gradio gives it twice to a text."""
+        return self.tab.locator(f"#{id}").first
+
+    def show(self, name: str) -> None:
+        """Go to a tab of the WebUI."""
+        self.tab.locator("#tabs").get_by_role("tab", name=name, exact=True).first.click()
+
+    def write(self, id: str, text: Any) -> None:
+        """Write into a field."""
+        self.part(id).locator("textarea, input:not([type=range])").first.fill(str(text))
+
+    def choose(self, id: str, value: str) -> None:
+        """Choose from a menu."""
+        field = self.part(id).locator("input").first
+        field.click()
+        field.fill(value)
+        field.press("Enter")
+
+    def tick(self, id: str, on: bool = True) -> None:
+        """Switch something on or off."""
+        self.part(id).locator("input[type=checkbox]").set_checked(on)
+
+    def switch_on(self, tab: str = "txt2img") -> None:
+        """Let the cloud make the pictures of a tab, and wait until its menus are filled."""
+        if not self.part(f"atelier_{tab}_enabled").is_visible():
+            self.part(f"atelier_{tab}_accordion").locator(".label-wrap").first.click()
+        self.tick(f"atelier_{tab}_enabled")
+        expect(self.part(f"atelier_{tab}_status")).to_contain_text("in service")
+
+    def ask(self, prompt: str, tab: str = "txt2img", **numbers: Any) -> None:
+        """Fill in the form and press Generate."""
+        self.write(f"{tab}_prompt", prompt)
+        for name, value in {"width": 64, "height": 64, **numbers}.items():
+            self.write(f"{tab}_{name}", value)
+            self.part(f"{tab}_{name}").locator("input:not([type=range])").first.blur()
+        self.part(f"{tab}_generate").click()
+
+    def infotext(self, tab: str = "txt2img") -> Locator:
+        """Return what stands below the pictures."""
+        return self.part(f"html_info_{tab}")
+
+    def told(self, tab: str = "txt2img") -> Locator:
+        """Return where errors stand."""
+        return self.part(f"html_log_{tab}")
+
+    def pictures(self, tab: str = "txt2img") -> list[Image.Image]:
+        """Return the pictures in the gallery, as the browser gets them."""
+        shown = self.part(f"{tab}_gallery").locator("img")
+        expect(shown.first).to_be_visible()
+        links = dict.fromkeys(each.get_attribute("src") or "" for each in shown.all())
+        return [self._picture(link) for link in links]
+
+    def _picture(self, link: str) -> Image.Image:
+        with urllib.request.urlopen(
+            link if link.startswith("http") else self.webui.url + "/" + link
+        ) as answer:
+            return Image.open(io.BytesIO(answer.read()))
+
+    def idle(self, tab: str = "txt2img") -> None:
+        """Wait until nothing is being made."""
+        expect(self.part(f"{tab}_generate")).to_be_visible()

@@ -1,0 +1,1 @@
+"""What the WebUI does to every request."""
