@@ -11,13 +11,14 @@ import tarfile
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from conftest import RunningCloud, start_cloud
+from engine_door import check, docker_api
 from sagemaker_world import ECHO
 from small_images import push
 
@@ -269,18 +270,6 @@ def is_crash(line: str) -> bool:
     return line.startswith("[atelier] the container exited with code 7; it is started again in")
 
 
-@contextlib.contextmanager
-def docker_api() -> Iterator[Any]:
-    """A client of the engine that tests use."""
-    import docker
-
-    client = docker.from_env()
-    try:
-        yield client.api
-    finally:
-        client.close()
-
-
 def context(files: Mapping[str, str | bytes]) -> io.BytesIO:
     """A build's context as the engine takes it."""
     buffer = io.BytesIO()
@@ -304,9 +293,3 @@ def _add(archive: tarfile.TarFile, files: Mapping[str, str | bytes]) -> None:
         entry = tarfile.TarInfo(name)
         entry.size, entry.mode = len(body), 0o755
         archive.addfile(entry, io.BytesIO(body))
-
-
-def check(progress: Iterator[Mapping[str, Any]]) -> None:
-    """Read what the engine says of a build or a push to its end."""
-    for step in progress:
-        assert "error" not in step, step

@@ -82,7 +82,7 @@ def test_an_endpoint_answers_with_its_model(world):
     status, headers, body = ask(world, "answers")
     assert (200, b"v1gpt:hello") == (status, body)
     assert "AllTraffic" == headers["x-Amzn-Invoked-Production-Variant"]
-    assert "text/plain" == headers["Content-Type"]
+    assert "text/plain" == headers["content-type"]
     variant = described["ProductionVariants"][0]
     assert "AllTraffic" == variant["VariantName"]
     assert "@sha256:" in variant["DeployedImages"][0]["ResolvedImage"]

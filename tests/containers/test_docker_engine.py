@@ -1,7 +1,9 @@
 """What only Docker does for SageMaker: limits, isolation, and the faults of an engine of its own."""
 
 import pytest
-from engine_world import DIES_WHEN_TOLD, EngineWorld, docker_api
+from botocore.exceptions import ClientError
+from engine_door import Door, docker_api
+from engine_world import DIES_WHEN_TOLD, EngineWorld
 
 pytestmark = pytest.mark.docker
 
@@ -87,3 +89,38 @@ except OSError as error:
 
     assert "InService" == world.settled(name)["EndpointStatus"]
     assert b"Read-only file system:weights:hello" == world.ask(name)
+
+
+@pytest.fixture
+def reached(monkeypatch):
+    """A cloud that reaches the engine through a door."""
+    door = Door()
+    with monkeypatch.context() as environment:
+        environment.setenv("DOCKER_HOST", door.host)
+        world = EngineWorld("docker", SETTINGS)
+    yield world, door
+    world.close()
+    door.close()
+
+
+def test_an_endpoint_is_back_with_its_engine_and_a_job_says_what_ended_it(reached):
+    world, door = reached
+    image = world.image()
+    name, job = world.serve(world.config(image)), world.train(image, "print(1, flush=True); time.sleep(90)")
+    assert "InService" == world.settled(name)["EndpointStatus"]
+    world.until(lambda: world.log("/aws/sagemaker/TrainingJobs"), lambda seen: "1" in seen)
+
+    door.shut()
+    with docker_api() as api:  # an engine that is stopped ends its containers
+        for each in api.containers(filters={"label": "atelier.name"}):
+            if each["Labels"]["atelier.name"].startswith((f"endpoint-{name}", f"training-{job}")):
+                api.kill(each["Id"])
+    with pytest.raises(ClientError, match="the container does not accept connections"):
+        world.ask(name)
+    unlucky = world.settled(world.serve(world.config(image)))
+    door.open()
+
+    assert "the Docker engine does not answer" in unlucky["FailureReason"]
+    assert b"v1:hello" == world.answered(name)
+    failed = world.trained(job)["FailureReason"]
+    assert "InternalServerError: the Docker engine was stopped while the container ran" == failed

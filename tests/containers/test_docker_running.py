@@ -1,23 +1,21 @@
 """Containers in Docker, asked of the engine itself: ends, limits, owners, and an engine that goes away."""
 
-import io
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 import uuid
 from pathlib import Path
 
 import pytest
-from engine_world import BASE, check, context, docker_api
+from engine_door import Door, as_built_for, check, docker_api, engine_host, foreign
+from engine_world import BASE, context
 
 from atelier.cloud.context import Container, Fault, Refused, Size
-from atelier.cloud.engines.docker import forwarder
 from atelier.cloud.engines.docker.engine import DockerEngine
 from atelier.cloud.engines.lines import LONGEST_LINE
 
@@ -25,10 +23,6 @@ pytestmark = pytest.mark.docker
 
 PROGRAM = "import os, sys; exec(os.environ['PROGRAM'])"
 SMALL = Size(vcpus=1, memory=64 << 20)
-
-
-def host():
-    return os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 
 
 def build(name, *lines, files=()):
@@ -61,7 +55,7 @@ def image(images):
 
 @pytest.fixture
 def engine(tmp_path):
-    engine = DockerEngine(tmp_path / "home", {"DOCKER_HOST": host()})
+    engine = DockerEngine(tmp_path / "home", {"DOCKER_HOST": engine_host()})
     yield engine
     engine.close()
 
@@ -191,10 +185,8 @@ def test_an_image_that_is_not_there_is_refused(run):
 
 
 def test_an_image_for_another_processor_is_said_to_be(run, images):
-    foreign = bytearray(64)
-    foreign[:18] = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00"
-    other, foreign[18] = ("amd64", 0x3E) if os.uname().machine == "aarch64" else ("arm64", 0xB7)
-    name = images('ENTRYPOINT ["/opt/program/foreign"]', files=[("foreign", bytes(foreign))])
+    other, program = foreign()
+    name = images('ENTRYPOINT ["/opt/program/foreign"]', files=[("foreign", program)])
     as_built_for(name, other)
 
     running, lines = run(image=name)
@@ -203,24 +195,6 @@ def test_an_image_for_another_processor_is_said_to_be(run, images):
     assert running.fault.reason.startswith(
         f"the image is built for linux/{other}, which this machine does not run: "
     ), lines
-
-
-def as_built_for(name, architecture):
-    """Load the image again, as one for another processor."""
-    with docker_api() as api, tempfile.TemporaryFile() as saved, tempfile.TemporaryFile() as changed:
-        for piece in api.get_image(name):
-            saved.write(piece)
-        saved.seek(0)
-        with tarfile.open(fileobj=saved) as source, tarfile.open(fileobj=changed, mode="w") as target:
-            manifest = json.loads(source.extractfile("manifest.json").read())
-            for each in source:
-                body = source.extractfile(each).read() if each.isfile() else b""
-                if each.name == manifest[0]["Config"]:
-                    body = json.dumps({**json.loads(body), "architecture": architecture}).encode()
-                    each.size = len(body)
-                target.addfile(each, io.BytesIO(body))
-        changed.seek(0)
-        check(api.load_image(changed))
 
 
 def test_a_user_of_the_image_s_own_may_read_and_write_its_folder(run, images, tmp_path):
@@ -275,12 +249,12 @@ print(json.dumps(train(Path(home, "second"))))
 
 
 def test_a_cloud_that_is_not_root_reads_and_removes_what_its_container_wrote(image):
-    door, owner = Path(host().removeprefix("unix://")), os.getuid() or 65534
+    door, owner = Path(engine_host().removeprefix("unix://")), os.getuid() or 65534
     group = door.stat().st_gid if door.exists() else owner
     with tempfile.TemporaryDirectory() as folder:
         os.chown(folder, owner, -1)
         done = subprocess.run(
-            [sys.executable, "-c", UNPRIVILEGED, folder, image, host(), str(owner), str(group)],
+            [sys.executable, "-c", UNPRIVILEGED, folder, image, engine_host(), str(owner), str(group)],
             capture_output=True, text=True, check=False, env={**os.environ, "HOME": folder},
         )  # fmt: skip
 
@@ -289,11 +263,11 @@ def test_a_cloud_that_is_not_root_reads_and_removes_what_its_container_wrote(ima
 
 
 def test_each_cloud_removes_its_own_containers_only(run, engine, tmp_path):
-    neighbour = DockerEngine(tmp_path / "neighbour", {"DOCKER_HOST": host()})
+    neighbour = DockerEngine(tmp_path / "neighbour", {"DOCKER_HOST": engine_host()})
     theirs, _ = run("import time; time.sleep(60)", engine=neighbour)
     left, _ = run("import time; time.sleep(60)")
 
-    DockerEngine(tmp_path / "home", {"DOCKER_HOST": host()}).clean()
+    DockerEngine(tmp_path / "home", {"DOCKER_HOST": engine_host()}).clean()
 
     assert 137 == left.wait(60)
     assert [] == mine(engine)
@@ -302,54 +276,16 @@ def test_each_cloud_removes_its_own_containers_only(run, engine, tmp_path):
     assert theirs.wait(60) is not None
 
 
-class Door:
-    """A way to the engine that can be shut: to whoever uses it, the engine is gone."""
-
-    def __init__(self, folder):
-        self.path = folder / "door.sock"
-        self._process = None
-        self.open()
-
-    def open(self):
-        self.path.unlink(missing_ok=True)
-        source = Path(forwarder.__file__).read_text().replace("if __name__", "if False and __name__")
-        source += """
-import os
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(sys.argv[1])
-listener.listen(64)
-def connect():
-    engine = socket.socket(socket.AF_UNIX)
-    engine.connect(sys.argv[2])
-    return engine
-print("open", flush=True)
-carry(listener, connect)
-"""
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", source, str(self.path), host().removeprefix("unix://")],
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert "open\n" == self._process.stdout.readline()
-
-    def shut(self):
-        self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
-
-
 @pytest.fixture
-def door(tmp_path):
-    folder = Path(tempfile.mkdtemp(prefix="door-"))
-    door = Door(folder)
+def door():
+    door = Door()
     yield door
-    door.shut()
-    door.path.unlink()
-    folder.rmdir()
+    door.close()
 
 
 @pytest.fixture
 def distant(door, tmp_path):
-    engine = DockerEngine(tmp_path / "home", {"DOCKER_HOST": f"unix://{door.path}"})
+    engine = DockerEngine(tmp_path / "home", {"DOCKER_HOST": door.host})
     yield engine
     engine.close()
 

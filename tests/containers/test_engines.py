@@ -102,7 +102,7 @@ def test_a_job_fails_with_the_reason_that_its_container_left(world, image):
 
 
 def test_a_job_that_leaves_no_reason_fails_with_the_end_of_its_log(world, image):
-    job = world.trained(world.train(image, "sys.exit('no such corpus')"))
+    job = world.trained(world.train(image, "print('no such corpus'); sys.exit(1)"))
 
     assert "AlgorithmError: loss=1.5\nno such corpus, exit code: 1" == job["FailureReason"]
 

@@ -56,6 +56,15 @@ def test_show_gives_the_reason_of_a_failure(failed):
     assert "1 min 15 s" in result.output
 
 
+def test_show_gives_a_reason_as_it_is(failed):
+    failed.details[0]["output"]["executionResult"]["errorDetails"]["message"] = "COPY failed [/bin/sh] [red]"
+
+    result = run("pipeline", "show", codepipeline=failed)
+
+    assert 0 == result.exit_code
+    assert "[/bin/sh] [red]" in " ".join(result.output.split())
+
+
 def test_show_fits_a_page(failed):
     failed.details[0]["output"]["executionResult"]["errorDetails"]["message"] = "a long reason " * 40
 

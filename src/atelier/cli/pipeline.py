@@ -113,7 +113,7 @@ def _row(action: Action) -> Iterator[Any]:
     yield output.status("waits for you" if action.is_waiting else action.status)
     yield output.ago(action.started)
     yield output.duration(action.seconds) if action.started else "-"
-    yield action.reason or action.summary or "-"
+    yield Text(action.reason or action.summary or "-")  # what commands wrote is no markup
 
 
 def facts(run: Execution, waiting: Action) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from atelier.client import builds
 from atelier.client.errors import NotFound, Problem, Refusal
 
 if TYPE_CHECKING:
@@ -163,10 +164,10 @@ class Pipelines:
             yield self._explained(_action(planned, detail)) if detail else planned
 
     def _explained(self, action: Action) -> Action:
-        """Put the command that failed in the place of CodeBuild's general word."""
+        """Put the command that failed, and what it said, in the place of CodeBuild's general word."""
         if action.status != "Failed" or action.provider != "CodeBuild" or not action.external_id:
             return action
-        reason = failing_command(self.clients, action.external_id)
+        reason = builds.failure(self.clients, action.external_id)
         return replace(action, reason=reason) if reason else action
 
     def start(self, name: str, variables: Mapping[str, str]) -> str:
@@ -224,16 +225,6 @@ class Pipelines:
                         provider="Manual",
                     )
                     yield run, found, latest["token"]
-
-
-def failing_command(clients: Clients, build_id: str) -> str:
-    """Say which phase and command of a build failed."""
-    builds = clients.codebuild.batch_get_builds(ids=[build_id])["builds"]
-    for phase in builds[0].get("phases", []) if builds else []:
-        if phase.get("phaseStatus") in {"FAILED", "FAULT", "TIMED_OUT"}:
-            messages = [each.get("message", "") for each in phase.get("contexts", [])]
-            return f"{phase['phaseType']}: {' '.join(filter(None, messages)) or phase['phaseStatus']}"
-    return ""
 
 
 def _planned(pipeline: PipelineDeclarationOutputTypeDef) -> Iterator[Action]:

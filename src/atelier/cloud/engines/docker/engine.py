@@ -97,7 +97,8 @@ class DockerEngine:
             self._api.start(identifier)
             close = self._passage(container, identifier)
         except (Refused, *FAILURES) as error:
-            self._api.remove_container(identifier, force=True, v=True)
+            with contextlib.suppress(*FAILURES):
+                self._api.remove_container(identifier, force=True, v=True)
             if self._has_init and "docker-init" in explain(error):
                 self._has_init = False
                 return self._start(container, image)

@@ -161,7 +161,9 @@ def _send(fleet: Fleet, port: int, headers: Mapping[str, str], body: bytes, time
 
 
 def _returned(response: http.client.HTTPResponse) -> dict[str, str]:
-    headers = {"Content-Type": response.getheader("Content-Type", "application/octet-stream")}
+    # In small letters: ministack takes a JSON body under "Content-Type" for an answer of SageMaker's own, and
+    # would call it application/x-amz-json-1.1.
+    headers = {"content-type": response.getheader("Content-Type", "application/octet-stream")}
     attributes = response.getheader("X-Amzn-SageMaker-Custom-Attributes")
     return headers if attributes is None else {**headers, "X-Amzn-SageMaker-Custom-Attributes": attributes}
 
