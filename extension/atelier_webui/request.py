@@ -98,8 +98,12 @@ def _make(p: Any, args: Sequence[Any], asked: Switches, desk: Desk) -> Any:
     )
 
 
+def status_of(problem: Problem) -> int:
+    """Return the status with which the WebUI's API tells of a problem."""
+    return problem.status if isinstance(problem, Refusal) else _STATUSES.get(type(problem), 502)
+
+
 def _for_api(problem: Problem) -> Exception:
     from atelier_webui import compat
 
-    status = problem.status if isinstance(problem, Refusal) else _STATUSES.get(type(problem), 502)
-    return compat.refusal(status, str(problem))
+    return compat.refusal(status_of(problem), str(problem))
