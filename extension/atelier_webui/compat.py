@@ -75,7 +75,7 @@ def paste_buttons(buttons: dict[str, Any], text: Any, image: Any) -> None:
 def gallery(**options: Any) -> Any:
     """Make a gallery that only shows, and hands images on as the WebUI's own do.
 
-    gradio 4 would offer to drop images on it, and hand on paths; gradio 3 does neither and knows no such options.
+    gradio 4 would offer to drop images on it, and hand on paths; gradio 3 does neither.
     """
     import gradio
 
