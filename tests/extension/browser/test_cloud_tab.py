@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 
 import pytest
 from playwright.sync_api import expect
@@ -14,10 +15,13 @@ def cards(page):
 
 @pytest.fixture
 def file(accounts, webui):
-    """A checkpoint on this computer, larger than one part of an upload may be small."""
+    """A checkpoint of a mebibyte on this computer."""
     folder = webui.data / "models" / "Stable-diffusion"
     folder.mkdir(parents=True)
-    (folder / "mine.safetensors").write_bytes(bytes(range(256)) * 4096)
+    data = bytes(range(256)) * 4096
+    tensor = {"t": {"dtype": "U8", "shape": [len(data)], "data_offsets": [0, len(data)]}}
+    header = json.dumps(tensor).encode()
+    (folder / "mine.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + data)
     return folder / "mine.safetensors"
 
 
@@ -119,7 +123,7 @@ def test_a_finished_job_is_saved_and_its_parameters_are_used_again(anna, page, w
 def test_a_checkpoint_is_uploaded_used_renamed_and_deleted(anna, page, file):
     page.pane("Checkpoints")
     page.choose("atelier_account", "anna's cloud")
-    page.part("atelier_upload_look").click()
+    page.part("atelier_checkpoints_refresh").click()
     page.choose("atelier_upload_files", file.name)
 
     page.part("atelier_upload_start").click()

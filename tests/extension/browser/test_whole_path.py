@@ -64,7 +64,7 @@ def test_from_a_token_to_a_picture_and_one_that_is_cancelled(cloud_of_artist, ac
     folder.mkdir(parents=True)
     shutil.copy(cloud_of_artist.checkpoint, folder / name)
     page.pane("Checkpoints")
-    page.part("atelier_upload_look").click()
+    page.part("atelier_checkpoints_refresh").click()
     page.choose("atelier_upload_files", name)
     page.part("atelier_upload_start").click()
     expect(page.part("atelier_upload_progress")).to_contain_text("It is in the cloud")

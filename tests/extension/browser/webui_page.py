@@ -79,7 +79,7 @@ class Page:
         field = self.part(id).locator("input").first
         field.click()
         field.fill(value)
-        field.press("Enter")
+        self.part(id).locator("ul.options li").filter(has_text=value).first.click()
 
     def tick(self, id: str, on: bool = True) -> None:
         """Switch something on or off."""
