@@ -22,7 +22,8 @@ FEATURES: Mapping[str, frozenset[str]] = MappingProxyType(
         "Tiling": frozenset({"tiling"}),
         "Variation seed": frozenset({"subseed_strength"}),
         "Resize seed": frozenset({"seed_resize_from_h", "seed_resize_from_w"}),
-        "Inpainting": frozenset({"mask", "latent_mask"}),
+        "Inpainting": frozenset({"mask"}),
+        "Latent mask": frozenset({"latent_mask"}),
         "Resize mode": frozenset({"resize_mode"}),
         "Noise multiplier": frozenset({"initial_noise_multiplier"}),
         "Distilled CFG scale": frozenset({"distilled_cfg_scale"}),
@@ -108,7 +109,7 @@ def _plain(name: str) -> str:
 
 
 OWN_IMAGE = Abilities(
-    features=frozenset(),
+    features=frozenset({"Inpainting"}),
     settings=frozenset({"CLIP_stop_at_last_layers", "sd_model_checkpoint"}),
     samplers=MappingProxyType(
         {

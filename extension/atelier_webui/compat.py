@@ -73,10 +73,14 @@ def paste_buttons(buttons: dict[str, Any], text: Any, image: Any) -> None:
 
 
 def gallery(**options: Any) -> Any:
-    """Make a gallery that only shows: gradio 4 would offer to drop images on it, gradio 3 never does."""
+    """Make a gallery that only shows, and hands images on as the WebUI's own do.
+
+    gradio 4 would offer to drop images on it, and hand on paths; gradio 3 does neither.
+    """
     import gradio
 
-    return gradio.Gallery(**options, **({"interactive": False} if gradio_major() >= 4 else {}))
+    newer = {"interactive": False, "type": "pil"} if gradio_major() >= 4 else {}
+    return gradio.Gallery(**options, **newer)
 
 
 def own_setting(component: Any) -> Any:

@@ -1,14 +1,20 @@
-"""The desk: what this WebUI keeps of its accounts and jobs, and the connections it has open."""
+"""The desk: what this WebUI keeps of its accounts and jobs, and the connections it has open.
+
+What a connection is made of is imported when there is one: a WebUI that starts does not wait for it.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from atelier_webui.accounts import Account, Accounts
-from atelier_webui.client import Client
 from atelier_webui.errors import InvalidAccount
-from atelier_webui.jobs import History, Jobs
+
+if TYPE_CHECKING:
+    from atelier_webui.client import Client
+    from atelier_webui.jobs import Jobs
 
 NO_ACCOUNT = "There is no account yet: add one in the Atelier tab, under Accounts."
 
@@ -18,7 +24,7 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self.accounts = Accounts(folder / "accounts.json")
-        self._history = History(folder / "history")
+        self._folder = folder
         self._clients: dict[Account, Client] = {}
         self._lock = Lock()
 
@@ -42,9 +48,13 @@ class Desk:
 
     def connect(self, account: Account) -> Client:
         """Return a connection that was opened before, for it is faster, or a new one."""
+        from atelier_webui.client import Client
+
         with self._lock:
             return self._clients.setdefault(account, Client(account))
 
     def jobs(self, name: str) -> Jobs:
         """Return the jobs of an account."""
-        return Jobs(self.client(name), self._history)
+        from atelier_webui.jobs import History, Jobs
+
+        return Jobs(self.client(name), History(self._folder / "history"))

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from atelier_webui.contract.api.endpoints import EndpointType
 
 MOST = 500
+MOST_BYTES = 256 * 1024 * 1024
 LARGEST = 24 * 1024 * 1024
-"""Jobs that are remembered, and characters of one."""
+"""Jobs that are remembered, bytes of them all, and characters of one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class History:
         )
         if len(text) > LARGEST:
             return
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             private.write(self._path(id), text)
             self._forget()
 
@@ -62,6 +63,10 @@ class History:
         return self.folder / f"{UUID(id)}.json"
 
     def _forget(self) -> None:
-        files = sorted(self.folder.glob("*.json"), key=lambda each: each.stat().st_mtime)
-        for each in files[:-MOST]:
-            each.unlink(missing_ok=True)
+        found = [(each.stat(), each) for each in self.folder.glob("*.json")]
+        found.sort(key=lambda each: each[0].st_mtime_ns, reverse=True)
+        total = 0
+        for number, (state, path) in enumerate(found, start=1):
+            total += state.st_size
+            if number > MOST or total > MOST_BYTES:
+                path.unlink(missing_ok=True)

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from atelier_webui.generation import Progress
-from atelier_webui.results import Picture, Result
+if TYPE_CHECKING:
+    from atelier_webui.generation import Progress
+    from atelier_webui.results import Picture, Result
 
 FOLDERS = {
     "Stable-diffusion": "ckpt_dir",
@@ -128,6 +129,8 @@ def processed(p: Any, result: Result) -> Any:
 
 def nothing(p: Any, comment: str) -> Any:
     """Return the WebUI's own answer with no image, and why."""
+    from atelier_webui.results import Result
+
     return processed(p, Result(pictures=(), comment=comment))
 
 

@@ -173,7 +173,10 @@ def _hires(p: Any) -> dict[str, Any]:
 
 
 def _started_from(p: Any) -> dict[str, Any]:
-    """Return the image to start from: resized here, unless a mask goes with it that must still fit."""
+    """Return the image to start from, with its mask: as large as they are painted.
+
+    Where only what is masked is painted, both stay as they are: the result is put back into the whole.
+    """
     started = list({id(each): each for each in p.init_images or () if each is not None}.values())
     if not started:
         raise Problem("There is no image to start from: choose one first.")
@@ -182,10 +185,12 @@ def _started_from(p: Any) -> dict[str, Any]:
     asked: dict[str, Any] = {"denoising_strength": p.denoising_strength}
     mode, mask = int(getattr(p, "resize_mode", 0) or 0), getattr(p, "image_mask", None)
     image = _plain(started[0])
-    if mask is None and mode in pictures.WAYS:
-        image = pictures.fit(image, int(p.width), int(p.height), mode)
-    elif mode:
+    if mode not in pictures.WAYS:
         asked["resize_mode"] = mode
+    elif mask is None or not p.inpaint_full_res:
+        wide, high = int(p.width), int(p.height)
+        mask = mask if mask is None else pictures.fit(_plain_mask(mask, image), wide, high, mode)
+        image = pictures.fit(image, wide, high, mode)
     asked["init_images"] = [pictures.encode(image)]
     if (scale := getattr(p, "image_cfg_scale", None)) is not None:
         asked["image_cfg_scale"] = scale
@@ -199,9 +204,19 @@ def _plain(image: Any) -> Any:
     return image.convert("RGBA" if "A" in image.mode or "transparency" in image.info else "RGB")
 
 
+def _plain_mask(mask: Any, image: Any) -> Any:
+    """Return a mask that can be resized, of the size of its image."""
+    plain = mask if mask.mode in {"L", "RGBA"} else mask.convert("RGBA" if "A" in mask.mode else "L")
+    return pictures.fit(plain, image.width, image.height, pictures.STRETCH)
+
+
 def _mask(p: Any, mask: Any) -> dict[str, Any]:
-    found = {name: getattr(p, name, None) for name in MASK} if mask is not None else {}
-    found = {name: value for name, value in found.items() if value is not None}
+    """Return the mask and how it is meant: the page says yes and no by number, and the API by word."""
+    if mask is None and getattr(p, "latent_mask", None) is None:
+        return {}
+    kinds = {name: bool if name in {"mask_round", "inpaint_full_res"} else int for name in MASK}
+    given = {name: getattr(p, name, None) for name in MASK}
+    found: dict[str, Any] = {name: kinds[name](value) for name, value in given.items() if value is not None}
     latent = getattr(p, "latent_mask", None)
     for name, image in (("mask", mask), ("latent_mask", latent)):
         if image is not None:

@@ -1,13 +1,15 @@
-"""A request of the WebUI's for images, made in the cloud instead."""
+"""A request of the WebUI's for images, made in the cloud instead.
+
+What makes them is imported by the first request: a WebUI that starts does not wait for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atelier_webui import host
-from atelier_webui.contract.api.endpoints import EndpointType
 from atelier_webui.desk import Desk
 from atelier_webui.errors import (
     InvalidAccount,
@@ -17,9 +19,10 @@ from atelier_webui.errors import (
     Unreachable,
     Unsupported,
 )
-from atelier_webui.generation import generate
-from atelier_webui.jobs import Choice
-from atelier_webui.parameters import read
+
+if TYPE_CHECKING:
+    from atelier_webui.contract.api.endpoints import EndpointType
+    from atelier_webui.jobs import Choice
 
 TITLE = "Atelier"
 """The script with the accordion; API clients know it by this name."""
@@ -50,6 +53,8 @@ class Switches:
     @property
     def choice(self) -> Choice:
         """Return where to make it. An endpoint's kind is part of its name, says the contract."""
+        from atelier_webui.jobs import Choice
+
         endpoint = _named(self.endpoint)
         kind: EndpointType = "Real-time" if "-real-time-" in endpoint else "Async"
         return Choice(endpoint=endpoint, checkpoint=_named(self.checkpoint), kind=kind)
@@ -79,6 +84,9 @@ def make(p: Any, args: Sequence[Any], asked: Switches, *, desk: Desk) -> Any:
 
 
 def _make(p: Any, args: Sequence[Any], asked: Switches, desk: Desk) -> Any:
+    from atelier_webui.generation import generate
+    from atelier_webui.parameters import read
+
     host.settle_prompts(p)
     form = read(p, args, own=(TITLE, CHOICE), options=host.settings())
     jobs = desk.jobs(asked.account)
@@ -90,8 +98,12 @@ def _make(p: Any, args: Sequence[Any], asked: Switches, desk: Desk) -> Any:
     )
 
 
+def status_of(problem: Problem) -> int:
+    """Return the status with which the WebUI's API tells of a problem."""
+    return problem.status if isinstance(problem, Refusal) else _STATUSES.get(type(problem), 502)
+
+
 def _for_api(problem: Problem) -> Exception:
     from atelier_webui import compat
 
-    status = problem.status if isinstance(problem, Refusal) else _STATUSES.get(type(problem), 502)
-    return compat.refusal(status, str(problem))
+    return compat.refusal(status_of(problem), str(problem))

@@ -31,6 +31,9 @@ LONGEST_PAUSE = 10.0
 AGAIN = frozenset({429, 502, 503, 504})
 LARGEST_ANSWER = 512 * 1024 * 1024
 CHUNK = 1024 * 1024
+BLOCK = 64 * 1024
+"""Bytes that are read at once, and bytes of a body that are sent at once."""
+
 
 IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
 
@@ -105,7 +108,7 @@ class Transport:
     ) -> Answer:
         """Ask once; raise Unreachable when there is no whole answer."""
         host = urlsplit(url).netloc
-        if len(body := given.get("data") or b"") > CHUNK:
+        if len(body := given.get("data") or b"") > BLOCK:
             # what is read is sent block by block, each with the whole timeout
             given["data"] = io.BytesIO(body) if isinstance(body, bytes) else body
         try:

@@ -25,6 +25,7 @@
     function reloadAccounts() {
         press("atelier_txt2img_reload");
         press("atelier_img2img_reload");
+        press("atelier_accounts_refresh");
     }
 
     function choose(card) {
@@ -86,6 +87,18 @@
         });
     }
 
+    // gradio 3 opens its accordions by the mouse alone.
+    function openByKeyboard(label) {
+        label.tabIndex = 0;
+        label.setAttribute("role", "button");
+        label.addEventListener("keydown", (event) => {
+            if (event.key === "Enter" || event.key === " ") {
+                event.preventDefault();
+                label.click();
+            }
+        });
+    }
+
     window.atelierPress = press;
     window.atelierReloadAccounts = reloadAccounts;
 
@@ -99,6 +112,7 @@
     onUiLoaded(() => {
         WIRED.forEach((wait) => setTimeout(reloadAccounts, wait));
         keepPlace();
+        gradioApp().querySelectorAll("[id^=atelier_] > .label-wrap:not(button)").forEach(openByKeyboard);
         gradioApp().querySelectorAll("[id^=atelier_pane_]:not(button)").forEach(refreshWhenSeen);
         setInterval(lookAgain, LOOK_AGAIN);
     });

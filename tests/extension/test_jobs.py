@@ -195,6 +195,22 @@ def test_the_oldest_jobs_are_forgotten(jobs, monkeypatch):
     assert all(jobs.history.find(each) for each in ids[2:])
 
 
+def test_no_more_is_remembered_than_there_is_room_for(jobs, monkeypatch):
+    first, second = (jobs.submit(form(str(number)), CHOICE)[0] for number in range(2))
+    size = (jobs.history.folder / f"{second}.json").stat().st_size
+    monkeypatch.setattr(history, "MOST_BYTES", int(2.5 * size))
+
+    (third,) = jobs.submit(form("2"), CHOICE)
+
+    assert [False, True, True] == [bool(jobs.history.find(each)) for each in (first, second, third)]
+
+
+def test_a_job_with_an_odd_id_is_submitted_all_the_same(jobs):
+    jobs.history.keep("not a job's id", form(), CHOICE)
+
+    assert jobs.history.find("not a job's id") is None
+
+
 def test_a_full_disk_does_not_hide_that_a_job_runs(cloud, jobs, monkeypatch):
     def full(*given):
         raise OSError(28, "No space left on device")

@@ -35,6 +35,14 @@ def test_img2img_tells_its_strength_and_clip_skip_is_told_when_it_skips():
     assert "Model: tiny, Denoising strength: 0.4, Clip skip: 2, RNG: CPU" in infotext.text(asked, 7, MAKER)
 
 
+def test_a_mask_is_told_as_the_webui_tells_it():
+    form = {"init_images": ["x"], "mask": "x", "mask_blur": 8, "inpaint_full_res_padding": 32}
+
+    expected = "Mask blur: 8, Inpaint area: Only masked, Masked area padding: 32, Masked content: fill"
+    assert expected in infotext.text(wish("img2img", **form), 7, MAKER)
+    assert "Mask" not in infotext.text(wish("img2img", init_images=["x"]), 7, MAKER)
+
+
 def test_a_name_that_reads_like_facts_is_quoted():
     maker = Maker(model="a, Seed: 1", sha256="0" * 64, version="v")
 

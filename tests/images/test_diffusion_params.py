@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from diffusion import params, samplers
 from diffusion.errors import Invalid
+from diffusion.masks import FILL, NOISE, Masking
 from diffusion.params import Wish
 
 #: What a WebUI sends of its sdapi form when an artist touched nothing but the prompt.
@@ -87,6 +88,24 @@ def test_img2img_takes_a_picture_and_the_fields_of_a_mask_that_is_not_there():
     assert ("cGlj", 0.7) == (wish.picture, wish.denoising_strength)
 
 
+def test_a_mask_is_meant_as_the_webuis_api_means_it():
+    masking = parse("img2img", init_images=["x"], mask="bWFzaw==").masking
+
+    assert Masking(mask="bWFzaw==", blur=(4, 4), content=FILL, only_masked=True, padding=0) == masking
+    assert parse("img2img", init_images=["x"], mask_blur=9).masking is None
+
+
+def test_a_mask_is_taken_as_it_is_described():
+    said = {"inpainting_fill": 2, "inpaint_full_res": False, "inpainting_mask_invert": 1, "mask_round": False}
+
+    masking = parse("img2img", init_images=["x"], mask="x", mask_blur=9, mask_blur_x=0, **said).masking
+
+    assert (
+        Masking(mask="x", blur=(0, 9), content=NOISE, only_masked=False, inverted=True, rounded=False)
+        == masking
+    )
+
+
 def test_txt2img_has_no_strength_whatever_the_form_says():
     assert parse(denoising_strength=0.5).denoising_strength is None
 
@@ -166,7 +185,17 @@ def test_what_is_wrong_is_said_by_name(form, expected):
             "denoising_strength must be a number from 0 to 1",
         ),
         ({"init_images": ["x"], "resize_mode": 1}, "resize_mode is not supported: leave it out, or 0"),
-        ({"init_images": ["x"], "mask": "x"}, "mask is not supported"),
+        ({"init_images": ["x"], "mask": 7}, "mask must be an image in base64"),
+        (
+            {"init_images": ["x"], "mask": "x", "mask_blur": 65},
+            "mask_blur must be a whole number from 0 to 64",
+        ),
+        ({"init_images": ["x"], "mask": "x", "inpainting_fill": 4}, "inpainting_fill must be a whole number"),
+        (
+            {"init_images": ["x"], "mask": "x", "inpaint_full_res": 1},
+            "inpaint_full_res must be true or false",
+        ),
+        ({"init_images": ["x"], "latent_mask": "x"}, "latent_mask is not supported"),
     ],
 )
 def test_what_is_wrong_with_img2img_is_said_by_name(form, expected):

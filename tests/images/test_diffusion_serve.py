@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import io
 import json
 import re
 import signal
@@ -21,6 +22,7 @@ import pytest
 from bucket import Bucket
 from containers import Built, Served, wait_for
 from diffusion import samplers, tiny
+from PIL import Image
 
 pytestmark = pytest.mark.timeout(1500)  # the first run on a machine installs torch
 
@@ -212,6 +214,63 @@ def test_img2img_starts_from_the_picture_and_changes_it_as_much_as_asked(endpoin
     little, much = ((changed(red, each), changed(blue, each)) for each in (0.0, 1.0))
 
     assert distance(*little) > 4 * distance(*much)
+
+
+def inpainted(endpoint, mask: str | None, **form) -> Image.Image:
+    """Paint on a picture of stripes; without a blur, and without what is under the mask made up."""
+    stripes = Image.new("RGB", (128, 128), "navy")
+    stripes.paste("gold", (0, 32, 128, 96))
+    said = {"denoising_strength": 0.9, "mask_blur": 0, "inpainting_fill": 1, "inpaint_full_res": False}
+    masked = {"mask": mask} if mask else {}
+    form = {"init_images": [encoded(stripes)], **said, **masked, **form}
+    answer = painted(endpoint, task_type="img2img", **form)
+    assert answer["parameters"].get("mask") is None
+    return Image.open(io.BytesIO(base64.b64decode(answer["images"][0])))
+
+
+def encoded(image: Image.Image) -> str:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def square(*box: int, size: int = 128) -> str:
+    """A mask that is white in a box."""
+    mask = Image.new("L", (size, size))
+    mask.paste(255, box or (0, 0, size, size))
+    return encoded(mask)
+
+
+@pytest.mark.parametrize("content", [0, 1, 2, 3])
+def test_what_is_not_masked_stays_as_it_was(endpoint, content):
+    kept = inpainted(endpoint, None, denoising_strength=0.0).resize((128, 128))
+    new = inpainted(endpoint, square(32, 32, 96, 96), inpainting_fill=content, width=128, height=128)
+
+    assert ((0, 0, 128), (255, 215, 0)) == (new.getpixel((5, 5)), new.getpixel((5, 64)))
+    assert (255, 215, 0) != new.getpixel((64, 64))
+    assert kept.size == new.size
+
+
+def test_a_mask_over_everything_is_as_good_as_none_and_one_over_nothing_too(endpoint):
+    plain = inpainted(endpoint, None)
+
+    assert plain.tobytes() == inpainted(endpoint, square()).tobytes()
+    assert plain.tobytes() == inpainted(endpoint, square(0, 0, 0, 0)).tobytes()
+    assert plain.tobytes() == inpainted(endpoint, square(0, 0, 0, 0), inpainting_mask_invert=1).tobytes()
+
+
+def test_only_what_is_masked_is_painted_and_comes_back_into_the_whole_picture(endpoint):
+    new = inpainted(endpoint, square(8, 8, 24, 24), inpaint_full_res=True, inpaint_full_res_padding=8)
+
+    assert ((128, 128), (0, 0, 128)) == (new.size, new.getpixel((40, 10)))
+    assert (0, 0, 128) != new.getpixel((16, 16))
+    assert "Inpaint area: Only masked, Masked area padding: 8" in new.info["parameters"]
+
+
+def test_a_mask_that_is_no_image_is_refused_by_name(endpoint):
+    answer = ask(endpoint, task_type="img2img", init_images=[png(64, 64, b"abc")], mask="AAAA")
+
+    assert (400, "params.mask must hold one of") == (answer.status_code, answer.json()["message"][:28])
 
 
 def test_checkpoints_paint_differently_and_are_named_by_the_form(endpoint):

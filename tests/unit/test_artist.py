@@ -7,9 +7,10 @@ import zlib
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
+from rich.table import Table
 
 from atelier import artist
-from atelier.cli.artist import Easel, blocks
+from atelier.cli.artist import Easel, blocks, conclude
 from atelier.cli.main import cli
 from atelier.client import checkpoints, pictures
 from atelier.client.errors import Problem
@@ -121,3 +122,26 @@ def test_the_artist_takes_no_data(tmp_path):
 
     assert 2 == result.exit_code
     assert "the artist trains nothing" in result.stderr
+
+
+def test_the_demo_ends_by_saying_how_to_connect_a_webui(tmp_path):
+    heard = io.StringIO()
+    result = artist.Result(
+        api_url="http://127.0.0.1:4566/prod/",
+        checkpoint=checkpoints.Checkpoint(id="1", name="tiny", type="Stable-diffusion", is_new=True),
+        endpoint="sd-async-artist",
+        instances="0",
+        inference="2",
+        path=tmp_path / "2.png",
+        picture=pictures.read(a_png(*((0, line) for line in ROWS))),
+        infotext="a lighthouse",
+        seconds={"total": 1.0},
+    )
+
+    conclude(Console(file=heard, width=80), result, Table())
+
+    told = heard.getvalue()
+    assert "cp -r extension" in told
+    assert "extensions/atelier" in told
+    assert "tokens create artist" in told
+    assert "http://127.0.0.1:4566/prod/" in told.partition("tab Atelier")[2]

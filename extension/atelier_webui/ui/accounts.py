@@ -29,6 +29,11 @@ def build(desk: Desk, account: Any) -> None:
         )
         test = gr.Button("Test", elem_id="atelier_accounts_test")
         remove = gr.Button("Remove", elem_id="atelier_accounts_remove")
+    # the page is made once, when the WebUI starts: it asks for the accounts of now
+    refresh = gr.Button(
+        "Reload accounts", elem_id="atelier_accounts_refresh", elem_classes=["atelier-hidden"]
+    )
+    listen(refresh.click, lambda *at: _refresh(desk, *at), [chosen, account], [listed, chosen, account])
     menus = [message, listed, chosen, account]
     _wire_new(desk, menus)
     listen(test.click, telling(lambda name: _test(desk, name), 1), [chosen], [message], progress="minimal")
@@ -83,6 +88,12 @@ def _remove(desk: Desk, name: str, sure: str) -> list[Any]:
     desk.accounts.remove(name)
     told = f"{name} is forgotten here. Its token stays valid until it is revoked in the cloud."
     return [words.note(told), *_menus(desk, desk.first())]
+
+
+def _refresh(desk: Desk, *chosen: str) -> list[Any]:
+    names = desk.names()
+    kept = [each if each in names else desk.first() for each in chosen]
+    return [_table(desk), *(gr.update(choices=names, value=each) for each in kept)]
 
 
 def _menus(desk: Desk, chosen: str) -> list[Any]:

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
-from atelier_webui.contract.api.inferences import Inference
 from atelier_webui.errors import Problem
-from atelier_webui.jobs import ENDED, Jobs
-from atelier_webui.results import thumbnail
 from atelier_webui.ui import words
+
+if TYPE_CHECKING:
+    from atelier_webui.contract.api.inferences import Inference
+    from atelier_webui.jobs import Jobs
 
 SIDE = 192
 AT_ONCE = 6
@@ -45,6 +47,8 @@ class Thumbnails:
         return {id: self._kept[id] for id in done if id in self._kept}
 
     def _get(self, jobs: Jobs, id: str) -> None:
+        from atelier_webui.results import thumbnail
+
         try:
             image = thumbnail(jobs.client.inference(id), jobs.client, size=SIDE)
         except Problem:
@@ -87,6 +91,8 @@ def html(shown: Iterable[Card]) -> str:
 
 
 def _card(card: Card) -> str:
+    from atelier_webui.jobs import ENDED
+
     waits = "" if card.status in ENDED else " data-atelier-waits"
     image = f'<img src="{card.picture}" alt="">' if card.picture else '<span class="atelier-blank"></span>'
     id, status, prompt = map(escape, (card.id, card.status, card.text or f"Job {card.id[:8]}"))

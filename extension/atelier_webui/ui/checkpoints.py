@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from atelier_webui import host
 from atelier_webui.compat import listen
-from atelier_webui.contract.api.checkpoints import Checkpoint
 from atelier_webui.desk import Desk
 from atelier_webui.errors import Problem
 from atelier_webui.ui import words
 from atelier_webui.ui.answers import CONFIRMED, confirming, pressing, telling
 from atelier_webui.ui.uploading import Uploading
+
+if TYPE_CHECKING:
+    from atelier_webui.contract.api.checkpoints import Checkpoint
 
 KINDS = list(host.FOLDERS)
 REFRESH = "atelier_checkpoints_refresh"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from atelier_webui.compat import listen
-from atelier_webui.contract.api.endpoints import CreateEndpointRequest, Endpoint
 from atelier_webui.desk import Desk
 from atelier_webui.ui import words
 from atelier_webui.ui.answers import CONFIRMED, confirming, telling
+
+if TYPE_CHECKING:
+    from atelier_webui.contract.api.endpoints import CreateEndpointRequest, Endpoint
 
 TYPES = ["ml.g4dn.xlarge", "ml.g4dn.2xlarge", "ml.g5.xlarge", "ml.g5.2xlarge", "ml.g6.xlarge"]
 HEADS = ("Name", "Status", "Kind", "Instances", "Machine", "For", "Made (UTC)")
@@ -83,6 +85,8 @@ def _create(desk: Desk, account: str, *given: Any) -> list[Any]:
 def _request(
     name: str, kind: Any, machine: str, roles: str, count: float, scales: bool, most: float
 ) -> CreateEndpointRequest:
+    from atelier_webui.contract.api.endpoints import CreateEndpointRequest
+
     return CreateEndpointRequest(
         endpoint_type=kind,
         instance_type=machine,

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from atelier_webui import host, results
+from atelier_webui import host
 from atelier_webui.compat import gallery, listen, paste_buttons
 from atelier_webui.desk import Desk
 from atelier_webui.ui import words
@@ -126,6 +126,8 @@ NO_JOB = "Choose a job first."
 
 
 def _show(desk: Desk, account: str, job: str) -> list[Any]:
+    from atelier_webui import results
+
     if not job:
         return [words.note(NO_JOB), gr.update(), gr.update()]
     jobs = desk.jobs(account)
@@ -140,6 +142,8 @@ def _show(desk: Desk, account: str, job: str) -> list[Any]:
 
 
 def _save(desk: Desk, account: str, job: str) -> list[Any]:
+    from atelier_webui import results
+
     if not job:
         return [words.note(NO_JOB)]
     client = desk.client(account)

@@ -6,13 +6,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atelier_webui import host
 from atelier_webui.desk import Desk
 from atelier_webui.errors import Problem
 from atelier_webui.ui import words
-from atelier_webui.uploads import Upload
+
+if TYPE_CHECKING:
+    from atelier_webui.uploads import Upload
 
 EVERY = 0.3
 
@@ -40,6 +42,8 @@ class Uploading:
     @classmethod
     def of(cls, desk: Desk, account: str, kind: Any, names: tuple[str, ...], remark: str) -> Uploading:
         """Prepare the upload of files by their names in this WebUI's folders; `run` says what is wrong."""
+        from atelier_webui.uploads import Upload
+
         here = host.local_checkpoints(kind)
         new = cls(wanted=(account, kind, names, remark))
         paths = [here[name] for name in names if name in here]

@@ -62,6 +62,10 @@ def conclude(console: Console, result: Result, seconds: Table) -> None:
     console.print("  TOKEN=$(atelier tokens create artist)", markup=False)
     header = '--header @<(echo "x-api-key: $TOKEN")'
     console.print(f"  curl {header} {result.api_url}inferences", markup=False, soft_wrap=True)
+    console.print("Generate from a WebUI (AUTOMATIC1111 1.10.1 or Forge):", style="bold")
+    console.print("  cp -r extension <the WebUI's folder>/extensions/atelier", markup=False, soft_wrap=True)
+    console.print("  then start it, and add an account in its tab Atelier: that token, and the API URL")
+    console.print(f"  {result.api_url}", markup=False, soft_wrap=True)
     console.print("The local cloud goes on running; `atelier down` stops it and keeps its state.")
 
 

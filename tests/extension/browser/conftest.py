@@ -83,7 +83,8 @@ def accounts(webui):
     kept = Accounts(webui.data / "atelier" / "accounts.json")
     for name in kept.names():
         kept.remove(name)
-    shutil.rmtree(webui.data / "outputs", ignore_errors=True)
+    for made in ("outputs", "models", "atelier/history"):
+        shutil.rmtree(webui.data / made, ignore_errors=True)
     return kept
 
 

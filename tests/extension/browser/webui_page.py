@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
+import time
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +17,15 @@ from standin_webui import WebUI
 
 SECONDS = 60
 expect.set_options(timeout=SECONDS * 1000)
+
+
+def until(look: Callable[[], Any]) -> Any:
+    """Look until there is something."""
+    deadline = time.monotonic() + SECONDS
+    while not (found := look()):
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
+    return found
 
 
 @dataclass
@@ -29,6 +41,7 @@ class Page:
         """Open the WebUI."""
         page = cls(context.new_page(), webui)
         page.tab.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.tab.on("dialog", lambda dialog: dialog.accept())
         page.tab.goto(f"{webui.url}/?__theme={theme}")
         expect(page.part("txt2img_generate")).to_be_visible(timeout=SECONDS * 1000)
         return page
@@ -39,7 +52,23 @@ class Page:
 
     def show(self, name: str) -> None:
         """Go to a tab of the WebUI."""
-        self.tab.locator("#tabs").get_by_role("tab", name=name, exact=True).first.click()
+        self._go("tabs", name)
+
+    def pane(self, name: str) -> None:
+        """Go to a pane of our own tab."""
+        self.show("Atelier")
+        self._go("atelier_panes", name)
+
+    def _go(self, bar: str, name: str) -> None:
+        exactly = re.compile(rf"^\s*{name}\s*$")
+        self.tab.locator(f"#{bar} > .tab-nav > button").filter(has_text=exactly).click()
+
+    def connect(self, name: str, url: str, token: str) -> None:
+        """Enter an account and press the button."""
+        self.pane("Accounts")
+        for part, value in (("name", name), ("url", url), ("token", token)):
+            self.write(f"atelier_accounts_{part}", value)
+        self.part("atelier_accounts_add").click()
 
     def write(self, id: str, text: Any) -> None:
         """Write into a field."""
@@ -50,7 +79,7 @@ class Page:
         field = self.part(id).locator("input").first
         field.click()
         field.fill(value)
-        field.press("Enter")
+        self.part(id).locator("ul.options li").filter(has_text=value).first.click()
 
     def tick(self, id: str, on: bool = True) -> None:
         """Switch something on or off."""

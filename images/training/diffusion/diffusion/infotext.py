@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from diffusion import masks
 from diffusion.params import Wish
 
 
@@ -41,6 +42,7 @@ def _facts(wish: Wish, seed: int, maker: Maker) -> Mapping[str, Any]:
         "Model hash": maker.hash,
         "Model": maker.model,
         "Denoising strength": wish.denoising_strength,
+        **masks.facts(wish.masking),
         "Clip skip": wish.clip_skip if wish.clip_skip > 1 else None,
         "RNG": "CPU",
         "Version": maker.version,

@@ -63,24 +63,11 @@ MOOT = frozenset(
 IMG2IMG_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "initial_noise_multiplier": (1,),
     "latent_mask": (),
-    "mask": (),
     "resize_mode": (0,),
 }
 
-#: What only tells more about a mask, or about checkpoints that this container refuses.
-IMG2IMG_MOOT = frozenset(
-    {
-        "image_cfg_scale",
-        "inpaint_full_res",
-        "inpaint_full_res_padding",
-        "inpainting_fill",
-        "inpainting_mask_invert",
-        "mask_blur",
-        "mask_blur_x",
-        "mask_blur_y",
-        "mask_round",
-    }
-)
+#: What only tells more about checkpoints that this container refuses.
+IMG2IMG_MOOT = frozenset({"image_cfg_scale"})
 
 #: Settings of the WebUI that a request may override.
 SETTINGS: Mapping[str, tuple[Any, ...]] = {

@@ -13,7 +13,10 @@ import torch
 from diffusion import prompts
 from diffusion.configs import NOISE, REDUCTION, SCALE
 from diffusion.errors import Invalid, Stopped
+from diffusion.inpainting import Canvas
 from diffusion.layout import LATENT, TOKENS
+from diffusion.masks import NOISE as LATENT_NOISE
+from diffusion.masks import NOTHING
 from diffusion.models import Model
 from diffusion.params import Wish
 from diffusion.pictures import Pixels
@@ -26,12 +29,14 @@ STRONGEST = 0.999
 class Painter:
     """What all images of one wish share."""
 
-    def __init__(self, model: Model, wish: Wish, picture: Pixels | None, is_over: Callable[[], bool]) -> None:
+    def __init__(self, model: Model, wish: Wish, canvas: Canvas | None, is_over: Callable[[], bool]) -> None:
         self._model, self._wish, self._is_over = model, wish, is_over
         with torch.inference_mode():
             self._wanted = self._conditioning(wish.prompt)
             self._unwanted = self._conditioning(wish.negative_prompt)
-            self._start = None if picture is None else self._encoded(picture)
+            self._canvas = canvas
+            self._start = None if canvas is None else self._encoded(canvas.pixels)
+            self._new = None if canvas is None or canvas.mask is None else self._reduced(canvas)
 
     @torch.inference_mode()
     def paint(self, seed: int) -> Pixels:
@@ -41,17 +46,38 @@ class Painter:
         shape = (1, LATENT, wish.height // REDUCTION, wish.width // REDUCTION)
         noise = torch.randn(shape, generator=random).to(place.device)
         scheduler, times = schedule(wish)
-        if self._start is None:
+        start = self._begun(noise)
+        if start is None:
             latents = noise * scheduler.init_noise_sigma
         else:
-            latents = scheduler.add_noise(self._start, noise, times[:1])
+            latents = scheduler.add_noise(start, noise, times[:1])
         keywords = {"generator": random} if _is_random(scheduler) else {}
-        for time in times:
+        for number, time in enumerate(times):
             if self._is_over():
                 raise Stopped("nobody waits for these images any more")
             direction = self._direction(scheduler.scale_model_input(latents, time), time)
             latents = scheduler.step(direction, time, latents, **keywords).prev_sample
-        return self._decoded(latents)
+            if self._new is not None and start is not None:
+                after = times[number + 1 : number + 2]
+                kept = scheduler.add_noise(start, noise, after) if len(after) else start
+                latents = self._new * latents + (1 - self._new) * kept
+        painted = self._decoded(latents)
+        return painted if self._canvas is None else self._canvas.finished(painted)
+
+    def _begun(self, noise: torch.Tensor) -> torch.Tensor | None:
+        """Return what the image starts from: under a mask perhaps noise alone, or nothing."""
+        if self._start is None or self._new is None or self._canvas is None:
+            return self._start
+        if self._canvas.content == LATENT_NOISE:
+            return (1 - self._new) * self._start + self._new * noise
+        return (1 - self._new) * self._start if self._canvas.content == NOTHING else self._start
+
+    def _reduced(self, canvas: Canvas) -> torch.Tensor:
+        """Return how new each latent is to be."""
+        mask = torch.from_numpy(canvas.mask)[None, None].to(self._model.place.device)
+        size = (self._wish.height // REDUCTION, self._wish.width // REDUCTION)
+        reduced = torch.nn.functional.interpolate(mask, size=size, mode="area")
+        return reduced.round() if canvas.rounded else reduced
 
     def _direction(self, latents: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
         """Predict the noise: what the prompt says, as far away from the negative prompt as was asked."""

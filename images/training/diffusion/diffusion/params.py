@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from diffusion import neutral, prompts, samplers
+from diffusion import masks, neutral, prompts, samplers
 from diffusion.errors import Invalid
 from diffusion.forms import Form
+from diffusion.masks import Masking
 from diffusion.samplers import Choice
 
 MAX_SEED = 2**53 - 1
@@ -36,6 +37,7 @@ class Wish:
     checkpoint: str | None = None
     denoising_strength: float | None = None
     picture: str | None = None
+    masking: Masking | None = None
 
     @property
     def seeds(self) -> list[int]:
@@ -122,4 +124,5 @@ def _picture(form: Form) -> dict[str, Any]:
     if not isinstance(pictures, list) or len(pictures) != 1 or not isinstance(pictures[0], str):
         raise form.wrong("init_images", "a list with one image in base64")
     form.flag("include_init_images", False)
-    return {"denoising_strength": form.number("denoising_strength", 0, 1, 0.75), "picture": pictures[0]}
+    strength = form.number("denoising_strength", 0, 1, 0.75)
+    return {"denoising_strength": strength, "picture": pictures[0], "masking": masks.parse(form)}

@@ -8,13 +8,14 @@ from typing import Any
 import diffusers
 import torch
 
-from diffusion import infotext, pictures
+from diffusion import infotext, inpainting, pictures
 from diffusion.cache import Cache, Checkpoint
 from diffusion.errors import Invalid, Stopped
 from diffusion.infotext import Maker
+from diffusion.inpainting import Canvas
 from diffusion.models import Models
 from diffusion.painter import Painter
-from diffusion.pictures import Pixels
+from diffusion.params import Wish
 from diffusion.tasks import Task
 
 VERSION = f"diffusers {diffusers.__version__}"
@@ -30,7 +31,7 @@ class Studio:
     def answer(self, task: Task, is_over: Callable[[], bool]) -> dict[str, Any]:
         """Paint what a task wishes; give up as soon as it is over."""
         wish = task.wish
-        start = None if wish.picture is None else pictures.decode(wish.picture, wish.width, wish.height)
+        start = None if wish.picture is None else _canvas(wish, wish.picture)
         with self._cache.lease(task.source) as checkpoint:
             return self._worker.submit(self._paint, task, checkpoint, start, is_over).result()
 
@@ -39,7 +40,7 @@ class Studio:
         self._cache.close()
 
     def _paint(
-        self, task: Task, checkpoint: Checkpoint, start: Pixels | None, is_over: Callable[[], bool]
+        self, task: Task, checkpoint: Checkpoint, start: Canvas | None, is_over: Callable[[], bool]
     ) -> dict[str, Any]:
         if is_over():
             raise Stopped("nobody waits for these images any more")
@@ -54,3 +55,11 @@ class Studio:
             raise Invalid(f"{wish.width}x{wish.height} needs more memory than this machine has") from None
         info = infotext.info(wish, maker, time.strftime("%Y%m%d%H%M%S"))
         return {"id": task.id, "images": images, "parameters": task.told(), "info": info}
+
+
+def _canvas(wish: Wish, picture: str) -> Canvas:
+    """Read what img2img starts from, with its mask."""
+    if wish.masking is None:
+        return Canvas(pixels=pictures.decode(picture, wish.width, wish.height))
+    mask = pictures.read_mask(wish.masking.mask, rounded=wish.masking.rounded)
+    return inpainting.prepare(pictures.read(picture), mask, wish.masking, (wish.width, wish.height))

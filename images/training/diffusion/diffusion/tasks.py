@@ -33,8 +33,8 @@ class Task:
     def told(self) -> dict[str, Any]:
         """Return the parameters as the answer repeats them: without pictures, unless they are asked for."""
         shown = dict(self.params)
-        if "init_images" in shown and not shown.get("include_init_images"):
-            shown["init_images"] = None
+        if not shown.get("include_init_images"):
+            shown |= dict.fromkeys({"init_images", "mask"} & shown.keys())
         return shown
 
 

@@ -1,0 +1,91 @@
+"""The whole path in a browser: the deployed middleware and Stable Diffusion, on the local cloud."""
+
+import shutil
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from playwright.sync_api import expect
+from webui_page import until
+
+from atelier import artist, deploy
+from atelier.cli.connect import reached
+from atelier.client import middleware as deployed
+from atelier.client import tokens
+from atelier.cloud.gateway import launch
+from atelier.demo import Clock
+
+MINUTES = 5 * 60_000
+
+
+class Silent:
+    """A view of the demo's steps that shows nothing."""
+
+    def step(self, text):
+        pass
+
+    def during(self, text):
+        return nullcontext()
+
+    def rest(self, endpoint):
+        return False
+
+
+@pytest.fixture(scope="session")
+def cloud_of_artist():
+    """A cloud with the middleware, an artist, their endpoint and a checkpoint's file that is not uploaded."""
+    place = Path(tempfile.mkdtemp(prefix="atelier-whole-"))
+    home = place / "home"
+    try:
+        clients = reached(launch.start(home))
+        deploy.deploy(clients, prefix="atelier", parameters={}, order=deploy.MIDDLEWARE)
+        owner = deployed.connect(clients)
+        owner.call("POST", "roles", {"role_name": artist.ROLE, "permissions": list(artist.PERMISSIONS)})
+        owner.call("POST", "users", {"username": artist.USER, "roles": [artist.ROLE]})
+        secret = tokens.create(owner, artist.USER, description="browser", expires_in=3600).secret
+        api = deployed.Api(url=owner.url, token=secret, username=artist.USER)
+        artist.ready(api, artist.Plan(folder=place), Silent(), Clock())
+        artist.generate(place / artist.CHECKPOINT)
+        yield SimpleNamespace(api=api, url=owner.url, token=secret, checkpoint=place / artist.CHECKPOINT)
+    finally:
+        launch.stop(home)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.mark.timeout(900)
+def test_from_a_token_to_a_picture_and_one_that_is_cancelled(cloud_of_artist, accounts, webui, page):
+    page.connect("studio", cloud_of_artist.url, cloud_of_artist.token)
+    expect(page.part("atelier_accounts_message")).to_contain_text("studio is connected")
+
+    name = f"tiny-{webui.gradio}.safetensors"
+    folder = webui.data / "models" / "Stable-diffusion"
+    folder.mkdir(parents=True)
+    shutil.copy(cloud_of_artist.checkpoint, folder / name)
+    page.pane("Checkpoints")
+    page.part("atelier_checkpoints_refresh").click()
+    page.choose("atelier_upload_files", name)
+    page.part("atelier_upload_start").click()
+    expect(page.part("atelier_upload_progress")).to_contain_text("It is in the cloud")
+
+    page.show("txt2img")
+    page.switch_on()
+    page.choose("atelier_txt2img_checkpoint", name)
+    page.ask("a lighthouse at dawn", seed=7, steps=4)
+    expect(page.infotext()).to_contain_text("Seed: 7", timeout=MINUTES)
+    expect(page.infotext()).to_contain_text(f"Model: {name.removesuffix('.safetensors')}")
+    picture = page.pictures()[0]
+    assert ((64, 64), True) == (picture.size, len(picture.convert("RGB").getcolors(4096) or []) != 1)
+    assert picture.info["parameters"].startswith("a lighthouse at dawn\n")
+
+    page.ask("a storm", steps=150, width=512, height=512)
+    until(lambda: "inprogress" in statuses(cloud_of_artist.api))
+    page.part("txt2img_interrupt").click()
+    page.idle()
+    until(lambda: "cancelled" in statuses(cloud_of_artist.api))
+
+
+def statuses(api):
+    """How the artist's jobs stand, the newest first."""
+    return [each["status"] for each in api.call("GET", "inferences?type=txt2img&limit=3")["inferences"]]
