@@ -70,6 +70,8 @@ def down(folder: Path) -> None:
 
 def _install() -> None:
     packages = [package for command, package in NEEDED.items() if not shutil.which(command)]
+    if not CERTIFICATES.exists():
+        packages.append("ca-certificates")
     if not packages:
         return
     if not shutil.which("apt-get") or os.geteuid():
