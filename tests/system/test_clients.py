@@ -14,6 +14,10 @@ INVOKE = (
     "aws sagemaker-runtime invoke-endpoint --endpoint-name atelier-stable --content-type application/json"
     ' --body "$BODY" answer.json'
 )
+DEMO = (
+    'cd "$FOLDER"\natelier demo --engine docker --yes --json --data "$DATA"'
+    f" -p StartupSeconds={shop.STARTUP_SECONDS}"
+)
 
 
 def test_what_git_pushed_and_the_aws_cli_approved_is_served(studio):
@@ -62,3 +66,21 @@ def test_the_aws_cli_starts_a_run_and_a_wrong_token_decides_nothing(studio):
     newest = listed["pipelineExecutionSummaries"][0]
     assert (run.id, "Failed") == (newest["pipelineExecutionId"], newest["status"])
     assert (studio.version.version, studio.said) == (studio.serving().version, studio.answer())
+
+
+def test_the_demo_ends_with_an_image_that_docker_pulls(studio):
+    commit = studio.commit(WORD="demonstrated")
+
+    document = studio.shell.json(
+        DEMO, FOLDER=str(studio.folder), DATA=str(studio.data), ATELIER_HOME=str(studio.home)
+    )
+    name = f"{studio.uri}@{document['image_digest']}"
+    pulled = studio.shell.says(
+        f'{LOGIN} >&2\ndocker pull --quiet "$NAME"\ndocker inspect --format "$FORMAT" "$NAME"',
+        URI=studio.uri, NAME=name, FORMAT="{{json .RepoDigests}}",
+    )  # fmt: skip
+
+    assert (commit, "InService") == (document["commit"], document["endpoint_status"])
+    assert " demonstrated" == document["completion"]
+    assert name in json.loads(pulled.splitlines()[-1])
+    studio.version, studio.said = studio.serving(), studio.answer()
