@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import packages
@@ -60,7 +61,7 @@ def down(folder: Path) -> None:
         pid = _alive(folder / name, folder)
         if pid:
             os.kill(pid, signal.SIGTERM)
-            _until(f"process {pid} ends", lambda pid=pid: not Path(f"/proc/{pid}").exists())
+            _until(f"process {pid} ends", partial(_has_ended, pid))
     mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     for each in sorted((each for each in mounted if each.startswith(f"{folder}/")), reverse=True):
         subprocess.run(["umount", each], check=True)
@@ -69,6 +70,8 @@ def down(folder: Path) -> None:
 
 def _install() -> None:
     packages = [package for command, package in NEEDED.items() if not shutil.which(command)]
+    if not CERTIFICATES.exists():
+        packages.append("ca-certificates")
     if not packages:
         return
     if not shutil.which("apt-get") or os.geteuid():
@@ -163,6 +166,14 @@ def _alive(pid_file: Path, folder: Path) -> int | None:
     except (OSError, ValueError):
         return None
     return pid if any(each.startswith(f"{folder}/") for each in arguments) else None
+
+
+def _has_ended(pid: int) -> bool:
+    """Say whether a process is over: it may stay a zombie where nobody waits for orphans."""
+    try:
+        return not Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return True
 
 
 def _until(what: str, is_so: Callable[[], bool]) -> None:

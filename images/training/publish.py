@@ -54,6 +54,8 @@ class Repository:
     def add_tag(self, digest: str, tag: str) -> None:
         """Give an image one more tag."""
         answer = json.loads(self._ask("batch-get-image", "--image-ids", f"imageDigest={digest}"))
+        if not answer["images"]:
+            raise Failed(f"{self.name} has no image {digest} any more: was it deleted meanwhile?")
         image = answer["images"][0]
         manifest = ["--image-manifest", image["imageManifest"]]
         manifest += ["--image-manifest-media-type", image["imageManifestMediaType"]]

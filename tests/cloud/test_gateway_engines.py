@@ -14,6 +14,7 @@ from engine_world import BASE, docker_api
 
 from atelier.cloud.engines.docker.engine import label
 from atelier.cloud.gateway import environment, launch
+from atelier.cloud.gateway.plugins import PLUGINS
 
 NOWHERE = "unix:///nonexistent/docker.sock"
 
@@ -169,3 +170,7 @@ def leave(api, mark):
     made = api.create_container(BASE, ["sleep", "60"], labels={"atelier.home": mark}, host_config=network)
     api.start(made["Id"])
     return made["Id"]
+
+
+def test_the_registry_is_up_before_builds_and_jobs_are_taken_up_again():
+    assert "ecr" == PLUGINS[0].scope

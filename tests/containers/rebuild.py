@@ -51,20 +51,21 @@ def timed(command: list[str], context: Path, name: str, lock: str) -> float:
 
 def measure(image: str, engine: str, folder: Path) -> dict[str, object]:
     """Build, change the code, build again."""
-    context, name = folder / "context", f"rebuild-{uuid.uuid4().hex[:8]}:latest"
+    context, name = folder / "context", f"rebuild-{uuid.uuid4().hex[:8]}"
+    tags = f"{name}:first", f"{name}:again"
     shutil.copytree(TRAINING / image, context, ignore=shutil.ignore_patterns("__pycache__"))
     lock = choose_lock.main(context)
     with (context / lock).open("a") as file:
         file.write(f"# {name}: no layer of another build has this lock\n")
     command = client(engine, folder / "engine")
     try:
-        first = timed(command, context, name, lock)
+        first = timed(command, context, tags[0], lock)
         with (context / image / "__init__.py").open("a") as file:
             file.write("# changed\n")
-        again = timed(command, context, name, lock)
+        again = timed(command, context, tags[1], lock)
     finally:
         if engine == "docker":
-            subprocess.run([*command, "rmi", "--force", name], stdout=subprocess.DEVNULL, check=False)
+            subprocess.run([*command, "rmi", "--force", *tags], stdout=subprocess.DEVNULL, check=False)
     seconds = {"first_seconds": round(first, 1), "code_only_seconds": round(again, 1)}
     return {"image": image, "engine": engine, "lock": lock, **seconds, "share": round(again / first, 3)}
 

@@ -227,6 +227,12 @@ def test_what_is_no_manifest_is_refused(world, small, body):
     assert (400, "MANIFEST_INVALID") == problem(world.put(small, "v1", body))[:2]
 
 
+def test_bytes_that_are_no_text_are_refused_and_not_kept_as_other_bytes(world, small):
+    body = manifest(CONFIG).replace(b'"schemaVersion"', b'"note": "\xff", "schemaVersion"')
+
+    assert (400, "MANIFEST_INVALID") == problem(world.put(small, "v1", body))[:2]
+
+
 def test_a_manifest_under_another_digest_is_refused(world, small):
     world.push(small, "v1", "one")
 

@@ -79,6 +79,38 @@ def test_a_restart_gives_back_the_room_of_what_was_deleted_and_of_nothing_else(h
         second.close()
 
 
+def test_a_start_does_not_wait_for_room_for_ever_and_the_next_one_gives_back_the_rest(
+    home, monkeypatch, tmp_path
+):
+    first = RegistryWorld(home)
+    first.repository("small")
+    gone = first.push("small", "gone", "g" * 1_000_000)
+    first.call("BatchDeleteImage", repositoryName="small", imageIds=[{"imageDigest": gone}])
+    first.close()
+    slow, said = tmp_path / "slow", tmp_path / "pid"
+    registry = shutil.which("docker-registry")
+    slow.write_text(
+        f"#!/bin/sh\n[ $1 = serve ] && exec {registry} $@\necho $$ >{said}; exec /bin/sleep 600\n"
+    )
+    slow.chmod(0o700)
+    monkeypatch.setattr("atelier.cloud.engines.distribution.COLLECT_WITHIN", 0.5)
+
+    distribution = Distribution(home / "registry", OwnProgram(str(slow), home / "registry"))
+    distribution.start({"small": set()})
+    try:
+        assert not Path("/proc", said.read_text().strip()).exists()
+        assert used(home) > 1_000_000
+    finally:
+        distribution.stop()
+
+    monkeypatch.undo()
+    third = RegistryWorld(home)
+    try:
+        assert used(home) < 5000
+    finally:
+        third.close()
+
+
 def test_a_manifest_that_a_kill_kept_from_being_recorded_is_gone_after_a_restart(home):
     first = RegistryWorld(home)
     first.repository("small")

@@ -30,7 +30,8 @@ if verb == "describe-images":
 elif verb == "batch-get-image":
     wanted = given["--image-ids"].removeprefix("imageDigest=")
     assert wanted in [each["imageDigest"] for each in images]
-    print(json.dumps({"images": [{"imageManifest": wanted, "imageManifestMediaType": "m"}]}))
+    found = [] if "DELETED" in os.environ else [{"imageManifest": wanted, "imageManifestMediaType": "m"}]
+    print(json.dumps({"images": found}))
 elif verb == "put-image":
     (image,) = (each for each in images if each["imageDigest"] == given["--image-manifest"])
     image["imageTags"].append(given["--image-tag"])
@@ -208,6 +209,13 @@ def test_what_ecr_refuses_fails_in_its_words_and_prints_no_digest(publish, opera
     assert (1, "") == (ended.returncode, ended.stdout)
     assert "AccessDeniedException" in ended.stderr
     assert f"publish.py: aws ecr {operation} ended with 1" in ended.stderr
+
+
+def test_an_image_that_is_deleted_before_it_gets_its_tag_is_named(publish):
+    ended, _ = publish("c0ffee", DELETED="1")
+
+    assert (1, "") == (ended.returncode, ended.stdout)
+    assert "publish.py: team/app has no image sha256:0 any more" in ended.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""An installation that has one approved model, made once for all system tests."""
+"""Installations that have one approved model, each made once for all system tests."""
 
 import shutil
 import sys
@@ -9,7 +9,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import studio as studios
 import workshop as shop
+from engine_door import Door
 
 from atelier.cloud.gateway import launch
 
@@ -28,4 +30,24 @@ def workshop():
         yield made
     finally:
         launch.stop(place / "home")
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def studio():
+    """A cloud whose containers are Docker's; version 1 was pushed with git, and approved with the AWS CLI."""
+    place, door, made = Path(tempfile.mkdtemp(prefix="atelier-studio-")), Door(), None
+    try:
+        made = studios.make(place, door)
+        asked = made.push_by_hand()
+        assert asked.failure is None, f"{asked.failure.stage}: {asked.failure.reason}"
+        made.first = made.decide_by_hand(asked.id, "Approved", "said at the command line")
+        made.version, made.said = made.serving(), made.answer()
+        yield made
+    finally:
+        uri = made.uri if made else None
+        launch.stop(place / "home")
+        door.close()
+        if uri:
+            studios.forget(uri)
         shutil.rmtree(place, ignore_errors=True)

@@ -1,9 +1,13 @@
 """Which engines can be used from here, and how their containers reach this cloud."""
 
+import contextlib
 import platform
 import socket
 
+import docker
 import pytest
+from docker.errors import APIError
+from docker.utils import kwargs_from_env
 
 from atelier.cloud.context import Container, Refused
 from atelier.cloud.engines.docker import place
@@ -75,3 +79,31 @@ def test_an_engine_out_of_reach_is_refused(monkeypatch, said, why):
 
     with pytest.raises(Refused, match=f"the Docker engine at tcp://far {why}"):
         place.of({**HERE, **said}, "tcp://far")
+
+
+class FakeApi:
+    """An engine that calls the registry it is to pull from, or one that does not get there."""
+
+    def __init__(self, *, is_near):
+        self._is_near = is_near
+
+    def pull(self, repository, tag):
+        host, _, port = repository.partition("/")[0].partition(":")
+        if self._is_near:
+            socket.create_connection((host, int(port))).close()
+        raise APIError("connection refused")
+
+
+def test_an_engine_that_reaches_the_registry_is_taken():
+    place.check_registry_in_reach(FakeApi(is_near=True), "unix:///d.sock")
+
+
+def test_an_engine_that_cannot_reach_the_registry_is_refused():
+    with pytest.raises(Refused, match=r"at unix:///d.sock .* registry of this cloud's images"):
+        place.check_registry_in_reach(FakeApi(is_near=False), "unix:///d.sock")
+
+
+@pytest.mark.docker
+def test_a_real_engine_of_this_machine_reaches_the_registry():
+    with contextlib.closing(docker.APIClient(**kwargs_from_env(), version="auto")) as api:
+        place.check_registry_in_reach(api, "here")

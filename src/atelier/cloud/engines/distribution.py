@@ -25,7 +25,8 @@ READY_WITHIN = 20.0
 LONGEST_PAUSE = 5.0
 STEADY = 10.0
 """Seconds after which an end is not counted among those that follow each other."""
-COLLECT_WITHIN = 600.0
+COLLECT_WITHIN = 15.0
+"""Seconds that a start may spend on giving back room; what is left over goes with the next one."""
 GRACE = 10.0
 REPOSITORIES = Path("data", "docker", "registry", "v2", "repositories")
 BLOBS = REPOSITORIES.with_name("blobs")
@@ -158,15 +159,21 @@ class Distribution:
             shutil.rmtree(uploads, ignore_errors=True)
         if self._garbage.exists() and (self._folder / BLOBS).exists():
             self._collect()
-        self._garbage.unlink(missing_ok=True)
+        else:
+            self._garbage.unlink(missing_ok=True)
 
     def _manifests(self) -> Iterator[Path]:
         return (self._folder / REPOSITORIES).glob("**/_manifests/revisions/*/*")
 
     def _collect(self) -> None:
-        code = self._program.run("garbage-collect", self._config).wait(COLLECT_WITHIN)
-        if code != 0:
-            logger.warning("the image registry could not give back room: it ended with %s", code)
+        collecting = self._program.run("garbage-collect", self._config)
+        code = collecting.wait(COLLECT_WITHIN)
+        if code == 0:
+            self._garbage.unlink(missing_ok=True)
+            return
+        if code is None:  # it must not meet the layers of the next push
+            collecting.stop(GRACE)
+        logger.warning("the image registry could not give back all room: it ended with %s", code)
 
     @property
     def _config(self) -> str:

@@ -11,10 +11,10 @@ from atelier.cloud.services.plugin import Plugin
 from atelier.cloud.services.sagemaker import plugin as sagemaker
 
 PLUGINS: tuple[Plugin, ...] = (
+    ecr.PLUGIN,  # first: builds and jobs that others take up again log in, pull and push
     autoscaling.PLUGIN,
     codebuild.PLUGIN,
     codecommit.PLUGIN,
     codepipeline.PLUGIN,
-    ecr.PLUGIN,
     sagemaker.PLUGIN,
 )

@@ -45,7 +45,10 @@ class DockerEngine:
         connect(variables, timeout=timeout).close()
         self._api: Any = connect(variables)
         self._info: Mapping[str, Any] = self._api.info()
-        self._place = place.of(self._info, variables.get("DOCKER_HOST", ""))
+        host = variables.get("DOCKER_HOST", "")
+        self._place = place.of(self._info, host)
+        if not self._place.is_here:
+            place.check_registry_in_reach(self._api, host)
         has_bridge = bool(self._api.networks(names=["bridge"]))
         self.tools: Path | None = install(home / "tools", {**os.environ, **variables}, has_bridge=has_bridge)
         self._has_init = True

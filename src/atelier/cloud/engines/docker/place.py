@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import socket
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from atelier.cloud.context import Container, Refused
+from atelier.cloud.engines.docker.client import FAILURES
 from atelier.cloud.engines.docker.forwarder import INSIDE
 
 LOOPBACK = "127.0.0.1"
 GATEWAY = "host.docker.internal"
+CALL_PATIENCE = 1.0
+"""Seconds in which a call that was made is noticed."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,28 @@ def of(info: Mapping[str, Any], host: str) -> Place:
         f"the Docker engine at {host} {why}: its containers reach neither this cloud's address nor its files."
         " Use an engine of this machine (DOCKER_HOST), or --engine process"
     )
+
+
+def check_registry_in_reach(api: Any, host: str) -> None:
+    """Refuse an engine that cannot pull from our loopback interface, where the registry's front listens."""
+    listener, called = socket.create_server((LOOPBACK, 0)), threading.Event()
+    port = listener.getsockname()[1]
+
+    def answer() -> None:
+        with contextlib.suppress(OSError), listener:  # whoever tries again, by HTTP, finds it closed
+            listener.accept()[0].close()
+            called.set()
+
+    threading.Thread(target=answer, daemon=True).start()
+    with contextlib.suppress(*FAILURES):
+        api.pull(f"{LOOPBACK}:{port}/probe", tag="probe")
+    if not called.wait(CALL_PATIENCE):
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        raise Refused(
+            f"the Docker engine at {host} is in a virtual machine from which 127.0.0.1 of this machine is"
+            " out of reach, and with it the registry of this cloud's images"
+        )
 
 
 def _from_inside(endpoint: str) -> str:

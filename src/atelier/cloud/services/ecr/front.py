@@ -141,7 +141,7 @@ class Front:
         named = "imageDigest" if wanted.by_digest else "imageTag"
         request = {
             "repositoryName": wanted.repository,
-            "imageManifest": text.decode(errors="replace"),
+            "imageManifest": _text(text),
             named: wanted.reference,
         }
         if kind not in ("", JSON):
@@ -173,6 +173,14 @@ class Front:
             following = urlencode({"last": later[count - 1], "n": count})
             more["link"] = f'<{wanted.path}?{following}>; rel="next"'
         await reply(send, 200, listed, JSON, **more)
+
+
+def _text(manifest: bytes) -> str:
+    """Return a manifest as text; refuse bytes that are none, for a digest is one of exactly these bytes."""
+    try:
+        return manifest.decode()
+    except UnicodeDecodeError as error:
+        raise Refusal(400, "MANIFEST_INVALID", f"the manifest is not UTF-8: {error}") from error
 
 
 def _kept(query: str) -> str:
