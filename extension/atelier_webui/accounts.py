@@ -66,7 +66,7 @@ class Accounts:
         """Return one; raise InvalidAccount when there is none of that name."""
         found = next((each for each in self._read() if each.name == name), None)
         if found is None:
-            raise InvalidAccount(f"There is no account {name!r}: add it in the settings of Atelier.")
+            raise InvalidAccount(f"There is no account {name!r}: add it in the Atelier tab, under Accounts.")
         return found
 
     def add(self, account: Account) -> None:

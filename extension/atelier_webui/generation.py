@@ -162,8 +162,8 @@ class Making:
             try:
                 return errand.result(timeout=TICK)
             except NotYet:
-                if errand.done():
-                    raise
+                if errand.done():  # it ended just now, or what it raised is of this kind
+                    return errand.result()
 
     def look_up(self) -> None:
         """See what the person wants."""
@@ -248,7 +248,9 @@ class Follower:
         if isinstance(error, Refusal) and error.status not in LATER:
             raise error
         if self._making.clock.now() - self._heard > PATIENCE:
-            raise Unreachable(f"{error}. Job {self._id} goes on: look for it in the Cloud tab.") from None
+            # not one of those that are cancelled now: it goes on, as is said
+            self._making.waiting.pop(self._id, None)
+            raise Unreachable(f"{error}. Job {self._id} goes on: look in the Atelier tab.") from None
         self._making.show(f"{error}. Trying again")
         self._making.pause(LONGEST_PAUSE)
 

@@ -157,7 +157,7 @@ class Jobs:
         found = self.client.checkpoints(types=[CHECKPOINTS], statuses=["Active"])
         name = next((each.name[0] for each in found if each.name), None)
         if name is None:
-            raise Problem("There is no checkpoint in the cloud yet: upload one in the Cloud tab first.")
+            raise Problem("There is no checkpoint in the cloud yet: upload one in the Atelier tab first.")
         return name
 
     def _loras(self, form: Form) -> tuple[str, ...]:
@@ -170,7 +170,7 @@ class Jobs:
         names = {name.rpartition(".")[0]: name for each in found for name in each.name}
         if missing := [each for each in wanted if each not in names]:
             raise Problem(
-                f"There is no Lora {missing[0]} in the cloud yet: upload it in the Cloud tab first."
+                f"There is no Lora {missing[0]} in the cloud yet: upload it in the Atelier tab first."
             )
         return tuple(names[each] for each in wanted)
 

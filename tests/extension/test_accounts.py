@@ -89,7 +89,9 @@ def test_a_removed_account_is_gone_and_removing_it_again_is_fine(accounts):
     accounts.remove("mine")
     accounts.remove("mine")
 
-    with pytest.raises(InvalidAccount, match="There is no account 'mine'"):
+    with pytest.raises(
+        InvalidAccount, match="There is no account 'mine': add it in the Atelier tab, under Accounts"
+    ):
         accounts.get("mine")
     assert "secret" not in accounts.path.read_text()
 

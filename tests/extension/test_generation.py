@@ -2,6 +2,8 @@
 
 import threading
 import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
 
 import pytest
 from scripted_server import cuts, says
@@ -295,11 +297,36 @@ def test_a_connection_that_stays_lost_is_given_up_and_the_job_is_not(cloud, jobs
     person = Person()
     monkeypatch.setattr(generation, "PATIENCE", 4.0)
 
-    with pytest.raises(Unreachable, match="goes on: look for it in the Cloud tab"):
+    with pytest.raises(Unreachable, match="goes on: look in the Atelier tab"):
         made(jobs, person, "slow")
 
     assert any("Trying again" in each.text for each in person.shown)
     assert ["inprogress"] == cloud.statuses()
+
+
+def test_a_job_that_is_said_to_go_on_is_not_cancelled_when_the_connection_is_back(cloud, jobs, monkeypatch):
+    monkeypatch.setattr(generation, "PATIENCE", 0.0)
+    threading.Timer(0.6, lambda: setattr(cloud, "cuts", 4)).start()
+
+    with pytest.raises(Unreachable, match="goes on"):
+        made(jobs, Person(), "slow")
+
+    assert 0 == cloud.cuts
+    assert 0 == cloud.times("CancelInferenceJob")
+    assert ["inprogress"] == cloud.statuses()
+
+
+def test_a_call_that_ends_as_its_wait_runs_out_is_not_lost(jobs, person):
+    class EndsJustThen(Future):
+        def result(self, timeout=None):
+            if self.done():
+                return super().result(timeout)
+            self.set_result("the answer")
+            raise NotYet
+
+    making = generation.Making(jobs=jobs, watch=person, total=1, clock=generation.Clock())
+
+    assert "the answer" == making.wait(EndsJustThen())
 
 
 def test_a_token_revoked_while_a_job_waits_ends_the_waiting(cloud, jobs, person):

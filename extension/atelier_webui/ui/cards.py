@@ -44,7 +44,8 @@ class Thumbnails:
         done = [each.InferenceJobId for each in listed if each.status == "succeeded"]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(lambda id: self._get(jobs, id), (id for id in done if id not in self._kept)))
-        return {id: self._kept[id] for id in done if id in self._kept}
+        found = {id: self._kept.get(id, "") for id in done}  # another page may have cleared them meanwhile
+        return {id: picture for id, picture in found.items() if picture}
 
     def _get(self, jobs: Jobs, id: str) -> None:
         from atelier_webui.results import thumbnail

@@ -5,6 +5,7 @@ import sys
 import unicodedata
 import urllib.request
 
+from PIL import Image
 from playwright.sync_api import expect
 from standin_middleware import colour
 from webui_page import until
@@ -12,6 +13,35 @@ from webui_page import until
 from atelier_webui.accounts import account
 
 MARKUP = '<b>&amp;</b> (weight:1.2) "quoted" back\\slash, Steps: none'
+
+
+def test_a_picture_of_the_cloud_comes_into_the_gallery_and_to_the_disk(anna, page, webui):
+    page.switch_on()
+
+    page.ask("a lighthouse", seed=7)
+
+    expect(page.infotext()).to_contain_text("Seed: 7")
+    picture = page.pictures()[0]
+    assert (64, 64) == picture.size
+    assert colour({"prompt": "a lighthouse"}, 7) == picture.convert("RGB").getpixel((5, 5))
+    (saved,) = webui.pictures
+    assert "txt2img-images" in saved.parts
+    with Image.open(saved) as kept:
+        assert picture.tobytes() == kept.tobytes()
+        assert kept.info["parameters"] == page.infotext().inner_text()
+    assert [] == page.errors
+
+
+def test_a_batch_comes_with_its_grid_and_every_picture_is_saved(anna, page, webui):
+    page.switch_on()
+
+    page.ask("three boats", seed=3, batch_count=3)
+
+    expect(page.infotext()).to_contain_text("three boats")
+    until(lambda: len(webui.pictures) == 4)
+    assert 3 == len([each for each in webui.pictures if "txt2img-images" in each.parts])
+    (job,) = anna.jobs.values()
+    assert (3, 3) == (job["asked"]["n_iter"] * job["asked"]["batch_size"], len(job["image_names"]))
 
 
 def blocks():
