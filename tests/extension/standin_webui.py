@@ -62,7 +62,7 @@ def started(gradio: str, data: Path, *flags: str) -> Iterator[WebUI]:
         process = subprocess.Popen(command, cwd=data, stdout=log, stderr=log, env=environment(data))
     webui = WebUI(gradio, f"http://127.0.0.1:{port}", data, process)
     try:
-        _wait(webui, "/sdapi/v1/progress" if "--nowebui" in flags else "/")
+        _wait(webui, has_page="--nowebui" not in flags)
         yield webui
     finally:
         process.terminate()
@@ -87,11 +87,13 @@ def environment(data: Path) -> dict[str, str]:
     }
 
 
-def _wait(webui: WebUI, path: str) -> None:
+def _wait(webui: WebUI, *, has_page: bool) -> None:
+    """Wait until it answers; the page does so before the extension was told that it is there."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         assert webui.process.poll() is None, webui.log
-        with contextlib.suppress(OSError), urllib.request.urlopen(webui.url + path, timeout=5):
-            return
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{webui.url}/sdapi/v1/progress", timeout=5):
+            if not has_page or f"Running on {webui.url}\n" in webui.log:
+                return
         time.sleep(0.1)
     raise AssertionError(f"{webui.gradio} does not answer:\n{webui.log}")

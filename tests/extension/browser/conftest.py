@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,9 @@ def middleware():
 
 @pytest.fixture
 def accounts(webui):
-    """The WebUI's accounts: none at the beginning of a test."""
+    """The WebUI's accounts: none at the beginning of a test, and nothing that another one left undone."""
+    with urllib.request.urlopen(urllib.request.Request(f"{webui.url}/sdapi/v1/interrupt", b"")):
+        pass
     kept = Accounts(webui.data / "atelier" / "accounts.json")
     for name in kept.names():
         kept.remove(name)

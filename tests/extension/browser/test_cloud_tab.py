@@ -6,6 +6,7 @@ import struct
 
 import pytest
 from playwright.sync_api import expect
+from webui_page import ON_ONE
 
 
 def cards(page):
@@ -38,6 +39,7 @@ def test_an_account_is_entered_tested_and_used_at_once(accounts, middleware, pag
     expect(page.infotext()).to_contain_text("Seed: 2")
 
 
+@ON_ONE
 @pytest.mark.parametrize(
     ("url", "token", "words"),
     [
@@ -55,6 +57,7 @@ def test_what_does_not_connect_says_why_and_is_not_kept(url, token, words, accou
     assert [] == accounts.names()
 
 
+@ON_ONE
 def test_a_middleware_of_another_version_says_what_to_update(accounts, middleware, page):
     middleware.version = "2.0.0"
 

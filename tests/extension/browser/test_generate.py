@@ -8,7 +8,7 @@ import urllib.request
 from PIL import Image
 from playwright.sync_api import expect
 from standin_middleware import colour
-from webui_page import until
+from webui_page import ON_ONE, until
 
 from atelier_webui.accounts import account
 
@@ -82,12 +82,14 @@ def test_interrupt_before_the_job_is_known_leaves_nothing_running(anna, page):
     page.switch_on()
     with anna.lock:  # nothing is answered
         page.ask("a slow ship")
+        expect(page.tab.locator(".progressDiv")).to_contain_text("Asking the cloud")
         page.part("txt2img_interrupt").click()
+        page.idle()
 
-    page.idle()
     until(lambda: set(anna.statuses()) <= {"cancelled"})
 
 
+@ON_ONE
 def test_a_connection_that_is_cut_while_waiting_is_taken_up_again(anna, page):
     page.switch_on()
     page.ask("a slow ship", seed=4)
@@ -100,6 +102,7 @@ def test_a_connection_that_is_cut_while_waiting_is_taken_up_again(anna, page):
     expect(page.infotext()).to_contain_text("Seed: 4")
 
 
+@ON_ONE
 def test_a_job_that_fails_says_why_in_the_result_pane(anna, page):
     page.switch_on()
 
@@ -110,6 +113,7 @@ def test_a_job_that_fails_says_why_in_the_result_pane(anna, page):
     expect(page.infotext()).to_contain_text("Seed: 2")
 
 
+@ON_ONE
 def test_an_answer_that_is_no_picture_is_told_and_nothing_is_saved(anna, page, webui):
     page.switch_on()
 
@@ -119,6 +123,7 @@ def test_an_answer_that_is_no_picture_is_told_and_nothing_is_saved(anna, page, w
     assert [] == webui.pictures
 
 
+@ON_ONE
 def test_a_token_that_was_revoked_is_told_in_plain_words(anna, page):
     page.switch_on()
     anna.tokens.clear()
@@ -129,6 +134,7 @@ def test_a_token_that_was_revoked_is_told_in_plain_words(anna, page):
     assert {} == anna.jobs
 
 
+@ON_ONE
 def test_a_middleware_that_is_gone_is_told_and_the_page_goes_on(anna, page):
     page.switch_on()
     anna.close()
@@ -139,6 +145,7 @@ def test_a_middleware_that_is_gone_is_told_and_the_page_goes_on(anna, page):
     page.idle()
 
 
+@ON_ONE
 def test_an_endpoint_deleted_meanwhile_is_told_by_the_middleware(anna, page):
     page.switch_on()
     anna.endpoints.clear()
@@ -186,6 +193,7 @@ def test_two_people_with_two_accounts_each_get_their_own(accounts, middleware, o
     assert colour({"prompt": "a castle"}, 6) == second.pictures()[0].convert("RGB").getpixel((0, 0))
 
 
+@ON_ONE
 def test_the_token_is_nowhere_but_in_the_file_of_its_owner(anna, page, webui):
     page.switch_on()
     page.ask("a ship", seed=8)

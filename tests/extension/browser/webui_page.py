@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, expect
 from playwright.sync_api import Page as Tab
@@ -26,6 +27,10 @@ def until(look: Callable[[], Any]) -> Any:
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.05)
     return found
+
+
+ON_ONE = pytest.mark.parametrize("webui", ["gradio3"], indirect=True)
+"""For what no version of gradio makes different."""
 
 
 @dataclass
@@ -98,7 +103,9 @@ class Page:
         for name, value in {"width": 64, "height": 64, **numbers}.items():
             self.write(f"{tab}_{name}", value)
             self.part(f"{tab}_{name}").locator("input:not([type=range])").first.blur()
+        before = self.tab.evaluate("standin.asked")
         self.part(f"{tab}_generate").click()
+        self.tab.wait_for_function(f"standin.asked > {before}")
 
     def infotext(self, tab: str = "txt2img") -> Locator:
         """Return what stands below the pictures."""

@@ -22,6 +22,8 @@ function selected_gallery_index() {
 }
 function updateInput(target) { target.dispatchEvent(new Event("input", {bubbles: true})); }
 const standin = {
+    asked: 0,
+
     button(tab, name) { return gradioApp().querySelector(`#${tab}_${name}`); },
 
     // Interrupt and Skip are there while something is made.
@@ -32,6 +34,7 @@ const standin = {
 
     submit(tab, values) {
         const task = `task(${Math.random().toString(36).slice(2)}${Math.random().toString(36).slice(2)})`;
+        this.asked += 1;
         this.busy(tab, true);
         this.watch(tab, task);
         return [task, ...values.slice(1)];
