@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import docker
 import requests
 import urllib3
 from docker.errors import APIError, DockerException
+from docker.transport.unixconn import UnixHTTPConnection
 from docker.utils import kwargs_from_env
 
 from atelier.cloud.context import Refused
@@ -32,6 +34,22 @@ FAILURES = (DockerException, requests.exceptions.RequestException, urllib3.excep
 
 class Unreachable(Refused):
     """No Docker engine answers; the text says where, and what to do."""
+
+
+def open_socket(connection: Any) -> None:
+    """Connect to an engine's socket, and close it when nobody answers: the SDK leaves it to the collector."""
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        opened.settimeout(connection.timeout)
+        opened.connect(connection.unix_socket)
+    except OSError:
+        opened.close()
+        raise
+    connection.sock = opened
+
+
+# the SDK makes these connections itself, from its first call on
+UnixHTTPConnection.connect = open_socket  # type: ignore[method-assign, assignment]
 
 
 def connect(variables: Mapping[str, str], *, timeout: int = TIMEOUT) -> Any:
