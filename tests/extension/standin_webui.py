@@ -89,10 +89,10 @@ def environment(data: Path) -> dict[str, str]:
 
 def _wait(webui: WebUI, *, has_page: bool) -> None:
     """Wait until it answers; the page does so before the extension was told that it is there."""
-    deadline = time.monotonic() + SECONDS
+    url, deadline = f"{webui.url}/sdapi/v1/progress", time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         assert webui.process.poll() is None, webui.log
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{webui.url}/sdapi/v1/progress", timeout=5):
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
             if not has_page or f"Running on {webui.url}\n" in webui.log:
                 return
         time.sleep(0.1)

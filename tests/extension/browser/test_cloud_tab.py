@@ -156,6 +156,7 @@ def test_a_checkpoint_is_uploaded_used_renamed_and_deleted(anna, page, file):
 def test_endpoints_are_seen_made_and_deleted(anna, page):
     page.pane("Endpoints")
     page.choose("atelier_account", "anna's cloud")
+    page.part("atelier_endpoints_refresh").click()
     expect(page.part("atelier_endpoints")).to_contain_text("sd-async-anna")
     page.part("atelier_endpoints_new").locator(".label-wrap").first.click()
     page.write("atelier_endpoints_name", "fresh")
