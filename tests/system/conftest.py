@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import studio as studios
+import docker_studio as studios
 import workshop as shop
 from engine_door import Door
 

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 import workshop as shop
-from studio import DECIDE
+from docker_studio import DECIDE
 
 pytestmark = pytest.mark.docker
 
