@@ -79,7 +79,7 @@ def test_from_a_token_to_a_picture_and_one_that_is_cancelled(cloud_of_artist, ac
     assert ((64, 64), True) == (picture.size, len(picture.convert("RGB").getcolors(4096) or []) != 1)
     assert picture.info["parameters"].startswith("a lighthouse at dawn\n")
 
-    page.ask("a storm", steps=150, width=512, height=512)
+    page.ask("a storm", steps=100, width=256, height=256)
     until(lambda: "inprogress" in statuses(cloud_of_artist.api))
     page.part("txt2img_interrupt").click()
     page.idle()
