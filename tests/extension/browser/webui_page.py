@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import time
@@ -13,10 +14,13 @@ from typing import Any
 import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, expect
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page as Tab
 from standin_webui import WebUI
 
 SECONDS = 60
+PATIENCE = 5000
+"""Milliseconds until a person tries a menu again."""
 expect.set_options(timeout=SECONDS * 1000)
 
 
@@ -80,11 +84,17 @@ class Page:
         self.part(id).locator("textarea, input:not([type=range])").first.fill(str(text))
 
     def choose(self, id: str, value: str) -> None:
-        """Choose from a menu."""
+        """Choose from a menu; open it again if an answer that fills it anew has closed it."""
         field = self.part(id).locator("input").first
-        field.click()
-        field.fill(value)
-        self.part(id).locator("ul.options li").filter(has_text=value).first.click()
+        entry = self.part(id).locator("ul.options li").filter(has_text=value).first
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            field.blur()
+            field.click()
+            field.fill(value)
+            with contextlib.suppress(PlaywrightError):
+                return entry.click(timeout=PATIENCE)
+        raise AssertionError(f"{id} does not offer {value!r}")
 
     def tick(self, id: str, on: bool = True) -> None:
         """Switch something on or off."""
