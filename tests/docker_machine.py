@@ -1,4 +1,4 @@
-"""Tests that need a Docker engine: marked `docker`, left out by name where none answers, never skipped.
+"""Tests that need a Docker engine: marked `docker`, left out by name where none can be used, never skipped.
 
 With ATELIER_REQUIRE_DOCKER=1 they are required: without an engine the run ends with an error before any test.
 """
@@ -15,15 +15,33 @@ import pytest
 REQUIRED = "ATELIER_REQUIRE_DOCKER"
 LEFT_OUT = pytest.StashKey[int]()
 
+ASK = """
+import os, tempfile
+from pathlib import Path
+
+from atelier.cloud.context import Refused
+from atelier.cloud.engines import programs
+from atelier.cloud.engines.docker import client, engine, place
+from atelier.cloud.gateway import environment
+from atelier.cloud.gateway.containers import docker_variables
+
+variables = docker_variables({**os.environ, "ATELIER_DOCKER_HOST": environment.docker_host()})
+try:
+    api = client.connect(variables, timeout=10)
+    if not place.of(api.info(), variables["DOCKER_HOST"]).is_here:
+        raise Refused("the engine runs in a virtual machine, whose network the tests cannot use")
+    with tempfile.TemporaryDirectory() as folder:
+        programs.find(engine.DockerEngine(Path(folder), variables), Path(folder))
+except Refused as refused:
+    raise SystemExit(str(refused))
+"""
+"""The cloud's own word on whether an engine will do: it answers, is this machine's, and has a registry."""
+
 
 @functools.cache
 def missing() -> str | None:
-    """Say why no Docker engine answers, or nothing when one does."""
-    # Asked aside, for a refusal leaves a socket of the SDK open.
-    ask = "import docker; docker.from_env(timeout=10).ping()"
-    asked = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", ask], capture_output=True, text=True, check=False
-    )
+    """Say why the local cloud can use no Docker engine here, or nothing when it can."""
+    asked = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, check=False)
     return asked.stderr.strip().rpartition("\n")[2] if asked.returncode else None
 
 
@@ -38,7 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not needing or (problem := missing()) is None:
         return
     if os.environ.get(REQUIRED) == "1":
-        raise pytest.UsageError(f"{REQUIRED}=1, and no Docker engine answers: {problem}")
+        raise pytest.UsageError(f"{REQUIRED}=1, and no Docker engine can be used: {problem}")
     items[:] = [each for each in items if each not in needing]
     config.hook.pytest_deselected(items=needing)
     config.stash[LEFT_OUT] = len(needing)
@@ -49,7 +67,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if count := config.stash.get(LEFT_OUT, 0):
         plural = "tests need" if count > 1 else "test needs"
         terminalreporter.write_line(
-            f"LEFT OUT: {count} {plural} a Docker engine, and none answers here ({missing()})."
+            f"LEFT OUT: {count} {plural} a Docker engine, and none can be used here ({missing()})."
             " CONTRIBUTING.md says how to start one.",
             yellow=True,
         )
