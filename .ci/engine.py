@@ -69,17 +69,17 @@ def down(folder: Path) -> None:
 
 
 def _install() -> None:
-    packages = [package for command, package in NEEDED.items() if not shutil.which(command)]
+    missing = [package for command, package in NEEDED.items() if not shutil.which(command)]
     if not CERTIFICATES.exists():
-        packages.append("ca-certificates")
-    if not packages:
+        missing.append("ca-certificates")
+    if not missing:
         return
     if not shutil.which("apt-get") or os.geteuid():
-        sys.exit(f"{', '.join(packages)}: missing; this script installs them as root on Debian 12")
+        sys.exit(f"{', '.join(missing)}: missing; this script installs them as root on Debian 12")
     apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-qq"]
     noninteractive = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    _run([*apt, "update"], env=noninteractive)
-    _run([*apt, "install", "-y", "--no-install-recommends", *packages], env=noninteractive)
+    _run([*apt, "update"], noninteractive)
+    _run([*apt, "install", "-y", "--no-install-recommends", *missing], noninteractive)
 
 
 def _start_engine(folder: Path) -> None:
@@ -184,9 +184,9 @@ def _until(what: str, is_so: Callable[[], bool]) -> None:
     sys.exit(f"waited a minute in vain until {what}")
 
 
-def _run(command: list[str], **options: object) -> None:
+def _run(command: list[str], environment: dict[str, str] | None = None) -> None:
     """Run *command*; what it prints goes to stderr, for stdout is evaluated."""
-    subprocess.run(command, check=True, stdout=sys.stderr, **options)  # type: ignore[call-overload]
+    subprocess.run(command, check=True, stdout=sys.stderr, env=environment)
 
 
 def main() -> None:

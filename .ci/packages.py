@@ -11,6 +11,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 PLACES = ("index-url", "extra-index-url", "find-links")
@@ -52,10 +53,10 @@ def _path(place: str) -> str:
 class Packages(http.server.SimpleHTTPRequestHandler):
     """Files of the shown folders; of an index, the files beside it too, which its pages link to."""
 
-    def __init__(self, *args: object, shown: list[str], **options: object) -> None:
+    def __init__(self, *args: Any, shown: list[str], **options: Any) -> None:
         self._roots = [Path(each).resolve() for each in shown]
         self._roots += [each.parent / "files" for each in self._roots if each.name == "simple"]
-        super().__init__(*args, directory="/", **options)  # type: ignore[arg-type]
+        super().__init__(*args, directory="/", **options)
 
     def translate_path(self, path: str) -> str:
         """Return the file behind *path*, or one that is not there."""
