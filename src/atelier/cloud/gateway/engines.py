@@ -76,10 +76,9 @@ def _made(name: str, home: Home, environment: Mapping[str, str], **options: Any)
     if name == "docker":
         from atelier.cloud.engines.docker.engine import DockerEngine
 
-        docker: Any = DockerEngine(home.root, docker_variables(environment), **options)
+        docker: Engine = DockerEngine(home.root, docker_variables(environment), **options)
         programs.find(docker, home.root / "registry")  # without it nothing could be pushed
-        return docker  # type: ignore[no-any-return]
+        return docker
     from atelier.cloud.engines.process import ProcessEngine
 
-    process: Any = ProcessEngine(home.root, Path(environment["ATELIER_CACHE"]))
-    return process  # type: ignore[no-any-return]
+    return ProcessEngine(home.root, Path(environment["ATELIER_CACHE"]))

@@ -67,13 +67,8 @@ class DockerRunning:
         ended: Callable[[], None] = lambda: None,
     ) -> None:
         self.fault: Fault | None = None
-        self._api, self._id, self._log, self._suspicions, self._at_end = (
-            api,
-            identifier,
-            log,
-            suspicions,
-            ended,
-        )
+        self._api, self._id = api, identifier
+        self._log, self._suspicions, self._at_end = log, suspicions, ended
         self._code, self._last, self._log_broke = 0, b"", False
         self._ended, self._abandoned = threading.Event(), threading.Event()
         self.pid = self._pid()
@@ -156,9 +151,9 @@ class DockerRunning:
     def _output(self) -> Output:
         """Attach again, if it still runs: to what has ended Docker would let us listen for ever."""
         with contextlib.suppress(*FAILURES):
-            output = self._api.attach(self._id, stream=True, demux=True)
+            output: Output = self._api.attach(self._id, stream=True, demux=True)
             if self._api.inspect_container(self._id)["State"]["Running"]:
-                return output  # type: ignore[no-any-return]
+                return output
             let_go(output)
         return ()
 
