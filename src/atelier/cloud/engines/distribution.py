@@ -115,10 +115,6 @@ class Distribution:
     def _garbage(self) -> Path:
         return self._folder / "garbage"
 
-    @property
-    def _record(self) -> Path:
-        return self._folder / "process.json"
-
     def _repository(self, name: str) -> Path:
         return self._folder / REPOSITORIES / name
 
