@@ -116,9 +116,8 @@ class Backlog:
             self._notices.completed(access, self._config(), record, content_type)
             requests(self._cloud).delete(record["Id"])
         except Unreached:
-            time.sleep(
-                PAUSE
-            )  # until its end is noticed, the instance would be given the request again at once
+            # until its end is noticed, the instance would be given the request again at once
+            time.sleep(PAUSE)
             again = not self._closed
         except Interrupted:
             again = not self._is_over(record, access)
