@@ -138,7 +138,10 @@ def add_results(t: Template) -> None:
         "Results",
         module="results",
         settings=parts.environment(
-            ResultsSettings, inferences_table=Ref(middle.INFERENCES), bucket=Ref(middle.BUCKET)
+            ResultsSettings,
+            inferences_table=Ref(middle.INFERENCES),
+            bucket=Ref(middle.BUCKET),
+            notices_url=Ref(queue),
         ),
         may=[*storage.taking_results(), receiving(queue)],
         why="Takes the results of asynchronous inferences",
@@ -208,8 +211,11 @@ def aside(t: Template, title: str) -> sqs.Queue:
 
 
 def receiving(queue: sqs.Queue) -> Statement:
-    """Allow to empty a queue."""
-    actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+    """Allow to empty a queue, and to say when a message that was not taken comes again."""
+    actions = [
+        *("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
+        "sqs:ChangeMessageVisibility",
+    ]
     return allow(actions, GetAtt(queue, "Arn"))
 
 

@@ -16,12 +16,26 @@ from atelier.lambdas.services.middleware import results
 
 logger = Logger()
 
+PAUSES = (5, 20, 60)
+"""Seconds until a notice comes again after each of its first failures; then the queue's own time counts.
+
+That is long, since it must be longer than the function may take; and someone waits for a picture.
+"""
+
 
 @logger.inject_lambda_context
 def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Take each notice; the queue brings again those that are named as failures, then sets them aside."""
-    failures = [each["messageId"] for each in event["Records"] if not _is_taken(each)]
-    return {"batchItemFailures": [{"itemIdentifier": each} for each in failures]}
+    failures = [each for each in event["Records"] if not _is_taken(each)]
+    for each in failures:
+        _bring_soon(each)
+    return {"batchItemFailures": [{"itemIdentifier": each["messageId"]} for each in failures]}
+
+
+def _bring_soon(record: Mapping[str, Any]) -> None:
+    failed = int(record["attributes"]["ApproximateReceiveCount"])
+    if failed <= len(PAUSES):
+        wiring.notices().bring(record["receiptHandle"], seconds=PAUSES[failed - 1])
 
 
 def _is_taken(record: Mapping[str, Any]) -> bool:

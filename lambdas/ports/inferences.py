@@ -38,6 +38,14 @@ class Inferences(Protocol):
         ...
 
 
+class Notices(Protocol):
+    """SageMaker's notices, as a queue brings them."""
+
+    def bring(self, receipt: str, *, seconds: int) -> None:
+        """Have a notice brought again so many seconds from now; it comes some time in any case."""
+        ...
+
+
 class Objects(Protocol):
     """The objects of jobs, in the middleware's bucket."""
 

@@ -22,7 +22,9 @@ def wire(studio):
     """Lay wires to functions, which are named as in their template."""
     with ExitStack() as laid:
         cloud, functions = studio.clients.dynamodb.meta.endpoint_url, studio.clients._client("lambda")
-        yield lambda name: laid.enter_context(wired(functions, resource(studio, API, name), cloud))
+        yield lambda name, stack=API: laid.enter_context(
+            wired(functions, resource(studio, stack, name), cloud)
+        )
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +167,15 @@ def test_jobs_of_a_function_killed_between_any_two_calls_come_to_their_end(studi
     new = {id for id, status in jobs(studio).items() if id not in before and status != "created"}
     assert {"succeeded"} == {shop.ended(studio, each)["status"] for each in new}
     assert all(one_picture(studio, each) for each in new)
+
+
+def test_a_result_that_a_throttled_table_holds_up_is_taken_soon_after(studio, wire, paint):
+    with wire("Results", JOBS).faulty(Fault("GetItem", THROTTLED, times=ATTEMPTS)):
+        job = paint().json()["data"]["InferenceJobId"]
+
+        assert "succeeded" == shop.ended(studio, job)["status"]
+
+    assert one_picture(studio, job)
 
 
 def test_a_role_is_deleted_once_more_after_its_function_was_killed_on_the_way(studio, wire):

@@ -37,6 +37,7 @@ WIRED = (
     endpoints.making,
     endpoints.watch,
     inferences.running,
+    results.notices,
     results.taking,
     reconciliation.reconciling,
     callers.callers,
@@ -57,6 +58,7 @@ ENVIRONMENT = {
     "REGISTRY": REGISTRY,
     "SUCCESS_TOPIC_ARN": f"{ARN}:success",
     "ERROR_TOPIC_ARN": f"{ARN}:error",
+    "NOTICES_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/notices",
 }
 ENDPOINT = {
     "endpoint_type": "Async",
@@ -172,6 +174,7 @@ def furnish() -> None:
     create(dynamodb, "inferences", tables.INFERENCES)
     create(dynamodb, "checkpoints", tables.CHECKPOINTS)
     boto3.client("s3").create_bucket(Bucket="bucket")
+    boto3.client("sqs").create_queue(QueueName="notices", Attributes={"VisibilityTimeout": "360"})
     people = DynamoAccounts(dynamodb, "accounts")
     people.save_role(Role(name="painter", permissions=EVERYTHING, creator="api"), was=None)
     people.save_user(User(name="ann", roles=("painter",), creator="api"), was=None)
@@ -202,6 +205,8 @@ def serving(api) -> Gateway:
 def a_notice(number: int, **values: Any) -> dict[str, Any]:
     return {
         "messageId": f"m{number}",
+        "receiptHandle": f"r{number}",
+        "attributes": {"ApproximateReceiveCount": "1"},
         "body": json.dumps({"Type": "Notification", "Message": json.dumps(values)}),
     }
 
@@ -356,7 +361,7 @@ def test_operations_ask_little_of_aws_and_never_scan(serving):
 def test_of_several_notices_only_those_that_were_not_taken_come_again(serving):
     id = serving.call("CreateInferenceJob", {**JOB, "payload_string": "{}"}).data["InferenceJobId"]
     failed = {"inferenceId": id, "invocationStatus": "Failed", "failureReason": "out of memory"}
-    broken = {"messageId": "m2", "body": "not JSON"}
+    broken = {**a_notice(2), "body": "not JSON"}
     records = [
         a_notice(1, **failed),
         broken,
@@ -368,6 +373,25 @@ def test_of_several_notices_only_those_that_were_not_taken_come_again(serving):
     assert {"batchItemFailures": [{"itemIdentifier": "m2"}]} == said
     shown = serving.call("GetInferenceJob", id=id).data
     assert ("failed", "out of memory") == (shown["status"], shown["error"])
+
+
+@pytest.mark.parametrize("failures, comes_at_once", [(1, True), (2, False)])
+def test_a_notice_that_fails_comes_again_soon_at_first(serving, monkeypatch, failures, comes_at_once):
+    monkeypatch.setattr(notices, "PAUSES", (0,))
+    sqs, queue = boto3.client("sqs"), {"QueueUrl": ENVIRONMENT["NOTICES_URL"]}
+    sqs.send_message(**queue, MessageBody="nonsense")
+    brought = sqs.receive_message(**queue)["Messages"][0]
+    record = {
+        "messageId": brought["MessageId"],
+        "receiptHandle": brought["ReceiptHandle"],
+        "body": brought["Body"],
+        "attributes": {"ApproximateReceiveCount": str(failures)},
+    }
+
+    said = notices.handle({"Records": [record]}, Context())
+
+    assert {"batchItemFailures": [{"itemIdentifier": brought["MessageId"]}]} == said
+    assert comes_at_once == bool(sqs.receive_message(**queue).get("Messages"))
 
 
 def test_the_clock_finds_endpoints_whose_events_were_lost(api):

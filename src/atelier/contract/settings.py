@@ -120,10 +120,11 @@ class InferencesSettings(Value):
 
 
 class ResultsSettings(Value):
-    """What takes the results of asynchronous inferences."""
+    """What takes the results of asynchronous inferences, of which it hears through a queue."""
 
     inferences_table: str
     bucket: str
+    notices_url: str
 
 
 class ReconcilerSettings(Value):
