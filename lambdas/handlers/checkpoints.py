@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 
 from atelier.contract.api import checkpoints as bodies
+from atelier.contract.operations import LONGEST_PAGE
 from atelier.lambdas.bootstrap import accounts as access
 from atelier.lambdas.bootstrap import checkpoints as wiring
 from atelier.lambdas.bootstrap.checkpoints import Keeping
@@ -20,9 +21,6 @@ from atelier.lambdas.handlers.clock import now
 from atelier.lambdas.handlers.http import Answer, Api, Call
 from atelier.lambdas.services.middleware import checkpoints
 from atelier.lambdas.services.middleware.checkpoints import Wanted, World
-
-LONGEST_PAGE = 200
-"""Checkpoints on a page at most, since a function's answer has an end; the page says how many it may have."""
 
 api = Api(callers)
 handle = api.handle

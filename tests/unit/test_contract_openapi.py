@@ -79,10 +79,12 @@ def test_who_acts_is_named_in_a_header_that_may_be_left_out():
 
 
 def test_repeated_parameters_are_arrays():
-    parameters = {each["name"]: each["schema"] for each in described()["ListCheckpoints"]["parameters"]}
+    listed = described()["ListCheckpoints"]["parameters"]
+    parameters = {each["name"]: each["schema"] for each in listed}
 
     assert "array" == parameters["types"]["type"]
     assert {"type": "integer", "minimum": 1, "maximum": 1000, "default": 10} == parameters["per_page"]
+    assert "at most 200" in next(each["description"] for each in listed if each["name"] == "per_page")
 
 
 def test_data_that_is_not_always_there_is_not_required():

@@ -23,6 +23,10 @@ LARGEST_BODY = 256 * 1024
 """Bytes of a body that is read, where an operation says nothing else."""
 
 
+LONGEST_PAGE = 200
+"""Checkpoints on a page at most, since a function's answer has an end; clients ask for more, and page on."""
+
+
 class Parameter(Value):
     """A parameter of the query; one that is *repeated* has a value for each time it stands there."""
 
@@ -225,7 +229,15 @@ _ALL: tuple[Operation, ...] = (
         permissions=("checkpoint:all", "checkpoint:list"),
         query=(
             Parameter(name="page", type=Annotated[int, Number(min=1, max=1_000_000)], default=1),
-            Parameter(name="per_page", type=Annotated[int, Number(min=1, max=1000)], default=10),
+            Parameter(
+                name="per_page",
+                type=Annotated[
+                    int,
+                    Number(min=1, max=1000),
+                    About(f"A page has at most {LONGEST_PAGE}; the answer's per_page says how many."),
+                ],
+                default=10,
+            ),
             USERNAME,
             Parameter(name="status", type=NAME, repeated=True),
             Parameter(name="types", type=NAME, repeated=True),

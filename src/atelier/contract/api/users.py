@@ -10,12 +10,14 @@ from ..values import Value
 from .roles import NAME
 
 ROLES = Items(min=1, max=20)
+USERNAME = Text(min=1, max=200, pattern="^[^/]+$")
+"""A user's tokens lie at a path that names the user, where a slash would be another path."""
 
 
 class CreateUserRequest(Value):
     """A user to make, or to change; *initial* makes the first one, with the deployment's own token."""
 
-    username: Annotated[str, NAME]
+    username: Annotated[str, USERNAME]
     password: Annotated[str, Text(max=1024)] | None = field(default=None, repr=False)
     roles: Annotated[tuple[Annotated[str, NAME], ...], ROLES] | None = None
     initial: bool = False
