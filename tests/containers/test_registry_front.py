@@ -465,3 +465,12 @@ def test_a_layer_of_a_hundred_megabytes_passes_in_little_memory(world, small):
 
     assert (201, whole.digest()) == (pushed.status_code, pulled.digest())
     assert peak() - before < 40 * MEBIBYTE
+
+
+@pytest.mark.parametrize("wrong", ["sha256:two words", "sha256:../../../etc", "sha256:a?b#c", "sha256:1"])
+def test_what_is_no_digest_names_no_layer(world, small, wrong):
+    asked = world.call("BatchCheckLayerAvailability", repositoryName=small, layerDigests=[wrong])
+
+    assert [(wrong, "UNAVAILABLE")] == [
+        (each["layerDigest"], each["layerAvailability"]) for each in asked["layers"]
+    ]

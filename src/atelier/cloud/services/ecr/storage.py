@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from atelier.cloud.context import Cloud
 from atelier.cloud.engines.distribution import Distribution, Unavailable
 from atelier.cloud.engines.images import ImageStore
 from atelier.cloud.engines.sockets import SocketConnection
+from atelier.cloud.services.ecr.entrance import DIGEST
 from atelier.cloud.services.wire import ServiceError
 from atelier.cloud.store import Table
 
@@ -136,8 +138,10 @@ class RegistryStorage:
     scheme: str = "http"
 
     def layer(self, repository: str, digest: str) -> int | None:
-        """Ask the registry."""
-        with self._asked("HEAD", f"/v2/{repository}/blobs/{digest}", (200, 404, 400)) as answer:
+        """Ask the registry; what is no digest it does not have."""
+        if not re.fullmatch(DIGEST, digest):
+            return None
+        with self._asked("HEAD", f"/v2/{repository}/blobs/{digest}", (200, 404)) as answer:
             return int(answer.headers["Content-Length"]) if answer.status == 200 else None
 
     def add_layer(self, repository: str, file: Path, digest: str) -> None:
