@@ -38,7 +38,8 @@ def client(engine: str, folder: Path) -> list[str]:
     known = subprocess.run(
         ["docker", "network", "ls", "-q", "-f", "name=^bridge$"], capture_output=True, check=True
     )
-    return [str(docker_client.install(folder, os.environ, has_bridge=bool(known.stdout)) / "docker")]
+    options = {"label": "atelier.home=rebuild", "has_bridge": bool(known.stdout)}
+    return [str(docker_client.install(folder, os.environ, **options) / "docker")]
 
 
 def timed(command: list[str], context: Path, name: str, lock: str) -> float:

@@ -262,6 +262,17 @@ def test_a_cloud_that_is_not_root_reads_and_removes_what_its_container_wrote(ima
     assert [owner, 0, "mine", ["/tmp"]] == json.loads(done.stdout)
 
 
+def test_a_container_that_a_build_left_goes_with_its_cloud(engine, images, tmp_path):
+    image = images()
+    command = [engine.tools / "docker", "run", "--detach", "--network", "none", image, "sleep", "60"]
+    subprocess.run(command, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, check=True)
+    assert 1 == len(mine(engine))
+
+    engine.clean()
+
+    assert [] == mine(engine)
+
+
 def test_each_cloud_removes_its_own_containers_only(run, engine, tmp_path):
     neighbour = DockerEngine(tmp_path / "neighbour", {"DOCKER_HOST": engine_host()})
     theirs, _ = run("import time; time.sleep(60)", engine=neighbour)

@@ -2,7 +2,8 @@
 
 A build's commands find it first on their PATH. What a buildspec says stays what it says on AWS: only where
 the engine has no bridge is a `docker build` given the host's network, without which no command in it
-reaches a package index.
+reaches a package index. On AWS a build's containers end with its machine: here they carry the cloud's label,
+by which it finds and removes what a build has left.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ export DOCKER_CONFIG="${{DOCKER_CONFIG:-$HOME/.docker}}"
 if [ ! -e "$DOCKER_CONFIG/config.json" ]; then
     mkdir -p -m 700 "$DOCKER_CONFIG" && printf '%s\\n' {config} >"$DOCKER_CONFIG/config.json"
 fi
-{network}exec {client} "$@"
+{network}case "$1 $2" in
+    "run "* | "create "*) verb=$1; shift; set -- "$verb" --label {label} "$@" ;;
+    "container run" | "container create") verb=$2; shift 2; set -- container "$verb" --label {label} "$@" ;;
+esac
+exec {client} "$@"
 """
 
 HOST_NETWORK = """\
@@ -44,17 +49,20 @@ exit 127
 """
 
 
-def install(folder: Path, environment: Mapping[str, str], *, has_bridge: bool) -> Path:
-    """Write the command into *folder*, for the engine that *environment* names; return the folder."""
+def install(folder: Path, environment: Mapping[str, str], *, label: str, has_bridge: bool) -> Path:
+    """Write the command into *folder*, for the engine that *environment* names; return the folder.
+
+    The containers that it starts carry the *label* (``name=value``).
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     aside = folder / f".docker.{os.getpid()}"
-    aside.write_text(_script(folder, environment, has_bridge), encoding="utf-8")
+    aside.write_text(_script(folder, environment, label, has_bridge), encoding="utf-8")
     aside.chmod(0o700)
     aside.replace(folder / "docker")
     return folder
 
 
-def _script(folder: Path, environment: Mapping[str, str], has_bridge: bool) -> str:
+def _script(folder: Path, environment: Mapping[str, str], label: str, has_bridge: bool) -> str:
     elsewhere = [
         each for each in environment.get("PATH", os.defpath).split(os.pathsep) if Path(each) != folder
     ]
@@ -68,5 +76,6 @@ def _script(folder: Path, environment: Mapping[str, str], has_bridge: bool) -> s
         engine=" ".join(f"{name}={shlex.quote(value)}" for name, value in engine.items()),
         config=shlex.quote(json.dumps({"cliPluginsExtraDirs": [str(plugins)]} if plugins.is_dir() else {})),
         network="" if has_bridge else HOST_NETWORK,
+        label=shlex.quote(label),
         client=shlex.quote(client),
     )

@@ -50,7 +50,8 @@ class DockerEngine:
         if not self._place.is_here:
             place.check_registry_in_reach(self._api, host)
         has_bridge = bool(self._api.networks(names=["bridge"]))
-        self.tools: Path | None = install(home / "tools", {**os.environ, **variables}, has_bridge=has_bridge)
+        environment, mark = {**os.environ, **variables}, f"{LABEL}={self._label}"
+        self.tools: Path | None = install(home / "tools", environment, label=mark, has_bridge=has_bridge)
         self._has_init = True
 
     def pull(self, image: str, login: Callable[[], Login], *, check: Callable[[], None]) -> None:
