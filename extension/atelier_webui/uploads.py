@@ -26,6 +26,7 @@ BLOCK = 256 * 1024
 WORKERS = 4
 ATTEMPTS = 8
 LONGEST_PAUSE = 16.0
+STOP_AGAIN = 0.2
 EXPIRED = frozenset({403, 404})
 """What S3 answers to a link that is too old, or whose upload was ended by somebody else."""
 
@@ -92,12 +93,13 @@ class Upload:
         except Refusal as error:
             if error.status not in EXPIRED:
                 raise
-            self.discard()
+            self._begin_anew()
             raise Problem("The upload took too long, or somebody ended it: it must begin anew.") from None
         self._unchanged()
         self._client.complete_checkpoint(
             made.checkpoint.id, {name: self._parts(name) for name in self._paths}
         )
+        self._forget()
         return made.checkpoint.id
 
     def _parts(self, name: str) -> list[Part]:
@@ -112,14 +114,34 @@ class Upload:
         self._stopping.set()
         self._ending.set()
 
-    def discard(self) -> None:
-        """Delete what was uploaded, so that the name is free again."""
-        made, self._made = self._made, None
+    def discard(self) -> bool:
+        """Delete what was uploaded, so that the name is free again; stop `run` first, where it is going on.
+
+        Return whether there was anything: what is whole is a checkpoint, and none of an upload's any more.
+        """
+        self.stop()
+        while not self._running.acquire(timeout=STOP_AGAIN):
+            self.stop()  # a run that began meanwhile knows nothing of the stop before
+        try:
+            if self._made is None:
+                return False
+            self._client.delete_checkpoints([self._made.checkpoint.id])
+            self._forget()
+            return True
+        finally:
+            self._running.release()
+
+    def _begin_anew(self) -> None:
+        """Let nothing of what was uploaded be used; that it cannot be deleted now hinders nobody."""
+        if self._made is not None:
+            with suppress(Problem):
+                self._client.delete_checkpoints([self._made.checkpoint.id])
+        self._forget()
+
+    def _forget(self) -> None:
+        self._made = None
         self._tags.clear()
         self._done = 0
-        if made is not None:
-            with suppress(Problem):
-                self._client.delete_checkpoints([made.checkpoint.id])
 
     def _begin(self) -> CreatedCheckpoint:
         """Return the checkpoint that is uploaded to: made now, or before the cut."""
@@ -135,7 +157,7 @@ class Upload:
         """Refuse parts of two different files in one."""
         for name, path in self._paths.items():
             if _state(path) != self._states[name]:
-                self.discard()
+                self._begin_anew()
                 raise Problem(f"{name} was changed while it was uploaded: upload it anew.")
 
     def _pieces(self) -> Iterator[Piece]:

@@ -10,7 +10,7 @@ import time
 import pytest
 from standin_middleware import Refused
 
-from atelier_webui import uploads
+from atelier_webui import errands, uploads
 from atelier_webui.accounts import account
 from atelier_webui.client import Client
 from atelier_webui.errors import Problem, Refusal, Stopped, Unreachable
@@ -231,9 +231,52 @@ def test_an_upload_that_is_discarded_leaves_its_name_free(cloud, client, file):
     with pytest.raises(Stopped):
         going.run()
 
-    going.discard()
+    assert going.discard()
 
     assert ["tiny.safetensors"] == [name for each in cloud.checkpoints.values() for name in each["name"]]
+    assert not going.discard()
+
+
+def test_an_upload_that_is_discarded_while_it_runs_is_stopped_first(cloud, client, file):
+    going = upload(client, file)
+    begun, put = threading.Event(), client.put
+
+    def slowly(*given, **more):
+        begun.set()
+        time.sleep(0.05)
+        return put(*given, **more)
+
+    client.put = slowly
+    running = errands.begin(going.run)
+    assert begun.wait(60)
+
+    assert going.discard()
+
+    assert isinstance(running.exception(60), Stopped)
+    assert ["tiny.safetensors"] == [name for each in cloud.checkpoints.values() for name in each["name"]]
+
+
+def test_what_cannot_be_discarded_now_is_discarded_later(cloud, client, file):
+    going = upload(client, file)
+    client.put = lambda *given, **more: going.stop() or "tag"
+    with pytest.raises(Stopped):
+        going.run()
+    del cloud.tokens["token-of-anna"]
+    with pytest.raises(Refusal):
+        going.discard()
+    cloud.tokens["token-of-anna"] = "anna"
+
+    assert going.discard()
+    assert ["tiny.safetensors"] == [name for each in cloud.checkpoints.values() for name in each["name"]]
+
+
+def test_a_checkpoint_that_is_whole_is_not_discarded(cloud, client, file):
+    going = upload(client, file)
+    id = going.run()
+
+    assert not going.discard()
+
+    assert "Active" == cloud.checkpoints[id]["status"]
 
 
 def test_the_same_upload_does_not_run_twice_at_once(client, file):

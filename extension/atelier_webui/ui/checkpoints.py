@@ -108,9 +108,8 @@ def _upload(
 
 
 def _discard(upload: Uploading | None) -> list[Any]:
-    if upload is None:
+    if upload is None or not upload.discard():
         return [words.note("There is nothing to discard."), None]
-    upload.discard()
     return [words.note("What was uploaded of it is deleted."), None]
 
 

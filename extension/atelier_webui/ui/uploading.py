@@ -35,6 +35,7 @@ class Uploading:
     upload: Upload | None = None
     is_there: bool = False
     is_running: bool = False
+    is_discarded: bool = False
     problem: Problem | None = None
     sent: tuple[Sent, Sent] | None = None
     """The first and the last that was told of its progress."""
@@ -66,7 +67,7 @@ class Uploading:
         if self.is_running:
             yield words.note("This upload is under way already.")
             return
-        self.problem, self.sent, self.is_running = None, None, True
+        self.problem, self.sent, self.is_running, self.is_discarded = None, None, True, False
         thread = Thread(target=self._work, args=(self.upload,), name="atelier-upload", daemon=True)
         thread.start()
         while thread.is_alive():
@@ -79,11 +80,10 @@ class Uploading:
         if self.upload is not None:
             self.upload.stop()
 
-    def discard(self) -> None:
-        """Delete what was uploaded."""
-        if self.upload is not None:
-            self.stop()
-            self.upload.discard()
+    def discard(self) -> bool:
+        """Delete what was uploaded; return whether there was anything."""
+        self.is_discarded = True
+        return self.upload is not None and self.upload.discard()
 
     def _work(self, upload: Upload) -> None:
         try:
@@ -110,5 +110,7 @@ class Uploading:
     def _end(self) -> str:
         if self.is_there:
             return words.note("It is in the cloud.")
+        if self.is_discarded:
+            return words.note("The upload was stopped, to be discarded.")
         why = self.problem or Problem("The upload broke off.")
         return words.problem(Problem(f"{why} Press Upload to go on where it was cut."))
