@@ -6,8 +6,13 @@
     // gradio shows a button some time before it listens to it, and does not say when it does.
     const WIRED = [200, 1000, 3000];
     const LOOK_AGAIN = 1200;  // milliseconds, while a job that is seen is not over
+    // milliseconds without an answer before it is asked for again: at first, at most
+    const PATIENCE = [10000, 120000];
 
     let chosen = null;
+    let answered = null;
+    let patience = PATIENCE[0];
+    let notBefore = 0;
 
     function element(id) {
         return gradioApp().querySelector("#" + id);
@@ -43,11 +48,25 @@
         });
     }
 
+    // A cloud that is slow or gone must not fill the WebUI's queue, which all its tabs share.
     function lookAgain() {
         const jobs = element("atelier_jobs");
         const seen = jobs && jobs.offsetParent !== null && !document.hidden;
-        if (seen && jobs.querySelector("[data-atelier-waits]")) {
+        hearAnswer();
+        if (seen && Date.now() >= notBefore && jobs.querySelector("[data-atelier-waits]")) {
+            notBefore = Date.now() + patience;
+            patience = Math.min(2 * patience, PATIENCE[1]);
             press("atelier_jobs_refresh");
+        }
+    }
+
+    function hearAnswer() {
+        const mark = element("atelier_jobs_message")?.querySelector("[data-atelier-answered]");
+        const last = mark?.dataset.atelierAnswered;
+        if (last && last !== answered) {
+            answered = last;
+            patience = PATIENCE[0];
+            notBefore = 0;
         }
     }
 

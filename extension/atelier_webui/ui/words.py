@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from html import escape
 
@@ -11,6 +12,11 @@ from atelier_webui.errors import Problem
 def note(text: str) -> str:
     """Return a line that tells."""
     return f'<p class="atelier-note" role="status">{escape(text)}</p>'
+
+
+def answered() -> str:
+    """Return a mark that is seen by the page alone: no answer has that of another."""
+    return f'<span data-atelier-answered="{time.monotonic_ns()}"></span>'
 
 
 def problem(error: Problem) -> str:

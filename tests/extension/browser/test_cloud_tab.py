@@ -101,6 +101,32 @@ def test_jobs_are_sent_without_waiting_and_seen_cancelled_and_tried_again(anna, 
     assert ["succeeded", "cancelled", "succeeded"] == anna.statuses()
 
 
+def test_a_cloud_that_does_not_answer_is_not_asked_again_and_again(anna, page):
+    page.switch_on()
+    page.tick("atelier_txt2img_wait", on=False)
+    page.ask("a slow ship")
+    expect(page.told()).to_contain_text("Queued on anna's cloud")
+    page.pane("Jobs")
+    expect(page.part("atelier_jobs")).to_contain_text("inprogress")
+
+    with anna.lock:
+        assert 2 >= page.tab.evaluate(PRESSES, "atelier_jobs_refresh")
+
+    anna.finish()
+    expect(page.part("atelier_jobs")).to_contain_text("succeeded")
+
+
+PRESSES = """
+async id => {
+    const button = gradioApp().querySelector("#" + id);
+    let presses = 0;
+    button.addEventListener("click", () => presses++);
+    await new Promise(resolve => setTimeout(resolve, 8000));
+    return presses;
+}
+"""
+
+
 def test_a_finished_job_is_saved_and_its_parameters_are_used_again(anna, page, webui):
     page.switch_on()
     page.ask("a castle", seed=11, steps=9)
