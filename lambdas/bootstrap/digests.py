@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 
-from botocore.config import Config
-
 from atelier.contract.settings import DigestsSettings, from_environment
 from atelier.contract.values import Value
 from atelier.lambdas.adapters.checkpoints import DynamoCheckpoints
 from atelier.lambdas.adapters.uploads import S3Contents
-from atelier.lambdas.bootstrap import client
+from atelier.lambdas.bootstrap import LONG, client
 from atelier.lambdas.bootstrap.accounts import SWIFT
 from atelier.lambdas.ports.checkpoints import Checkpoints, Contents
-
-LONG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 5})
-"""For jobs that nobody waits for."""
 
 
 class Digesting(Value):

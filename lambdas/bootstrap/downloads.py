@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 
-from botocore.config import Config
-
 from atelier.contract.settings import DownloadsSettings, from_environment
 from atelier.contract.values import Value
 from atelier.lambdas.adapters.web import Https
+from atelier.lambdas.bootstrap import LONG
 from atelier.lambdas.bootstrap.checkpoints import Keeping, keeping
 from atelier.lambdas.ports.checkpoints import Web
-
-LONG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 5})
-"""For jobs that nobody waits for."""
 
 
 class Fetching(Value):
