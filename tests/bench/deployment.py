@@ -18,6 +18,7 @@ import boto3
 from botocore import signers
 from botocore.client import BaseClient
 from moto import mock_aws
+from proxy_events import proxied
 from tables import create
 
 from atelier.contract import tables
@@ -79,23 +80,14 @@ class Deployment:
     def call(self, name: str, body: Any = None, query: Any = None, **path: str) -> Any:
         """Ask for an operation as the user `api`; return the data of a success."""
         operation = OPERATIONS[name]
-        event = {
-            "resource": operation.path,
-            "path": operation.path.format(**path),
-            "httpMethod": operation.method,
-            "headers": {"username": DEFAULT_USER},
-            "multiValueQueryStringParameters": {key: [str(each)] for key, each in (query or {}).items()},
-            "queryStringParameters": None,
-            "pathParameters": path or None,
-            "body": None if body is None else json.dumps(body),
-            "isBase64Encoded": False,
-            "requestContext": {
-                "requestId": "q1",
-                "path": f"/prod{operation.path}",
-                "stage": "prod",
-                "authorizer": {"principal": "deployment", "token": "t"},
-            },
-        }
+        event = proxied(
+            operation,
+            authorizer={"principal": "deployment", "token": "t"},
+            headers={"username": DEFAULT_USER},
+            path=path,
+            query={key: [str(each)] for key, each in (query or {}).items()},
+            body=body,
+        )
         handle = handler(operation.family).handle
         self.asked.clear()
         self.seconds, start = 0.0, time.thread_time()

@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 from openapi_schema_validator import OAS30Validator
+from proxy_events import proxied
 
 from atelier.contract import openapi
 from atelier.contract.operations import OPERATIONS
@@ -59,23 +60,14 @@ class Gateway:
         allowed = authorizer.handle({"headers": headers, "methodArn": METHOD}, Context())
         if allowed["policyDocument"]["Statement"][0]["Effect"] == "Deny":
             return Said(403, {"message": "Forbidden"})
-        event = {
-            "resource": operation.path,
-            "path": operation.path.format(**path),
-            "httpMethod": operation.method,
-            "headers": headers,
-            "multiValueQueryStringParameters": query or None,
-            "queryStringParameters": None,
-            "pathParameters": path or None,
-            "body": None if body is None else json.dumps(body),
-            "isBase64Encoded": False,
-            "requestContext": {
-                "requestId": "q1",
-                "path": f"/prod{operation.path}",
-                "stage": "prod",
-                "authorizer": {**allowed["context"], "principalId": allowed["principalId"]},
-            },
-        }
+        event = proxied(
+            operation,
+            authorizer={**allowed["context"], "principalId": allowed["principalId"]},
+            headers=headers,
+            path=path,
+            query=query,
+            body=body,
+        )
         answer = FAMILIES[operation.family](event, Context())
         said = Said(answer["statusCode"], json.loads(answer["body"] or "{}"))
         assert_declared(name, said)

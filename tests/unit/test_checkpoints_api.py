@@ -15,6 +15,7 @@ from account_fakes import with_role, with_user
 from checkpoint_fakes import create_table, safetensors
 from moto import mock_aws
 from openapi_schema_validator import OAS30Validator
+from proxy_events import proxied
 
 from atelier.contract import openapi
 from atelier.contract.operations import OPERATIONS
@@ -67,22 +68,14 @@ class Gateway:
 
     def call(self, name, body=None, **path):
         operation = OPERATIONS[name]
-        event = {
-            "resource": operation.path,
-            "path": operation.path.format(**path),
-            "httpMethod": operation.method,
-            "headers": {"username": self.username},
-            "multiValueQueryStringParameters": self.query or None,
-            "queryStringParameters": None,
-            "pathParameters": path or None,
-            "body": None if body is None else json.dumps(body),
-            "isBase64Encoded": False,
-            "requestContext": {
-                "requestId": "q1",
-                "path": f"/prod{operation.path}",
-                "authorizer": {"principal": "deployment", "token": "t"},
-            },
-        }
+        event = proxied(
+            operation,
+            authorizer={"principal": "deployment", "token": "t"},
+            headers={"username": self.username},
+            path=path,
+            query=self.query,
+            body=body,
+        )
         answer = checkpoints.handle(event, Context())
         said = json.loads(answer["body"] or "{}")
         assert_declared(name, answer["statusCode"], said)

@@ -13,6 +13,7 @@ import pytest
 from inference_fakes import DREAM, PIXEL, REGISTRY, an_answer
 from moto import mock_aws
 from openapi_schema_validator import OAS30Validator
+from proxy_events import proxied
 from tables import create
 
 from atelier.contract import openapi, tables
@@ -105,23 +106,14 @@ class Gateway:
     def call(self, name: str, body: Any = None, query: Any = None, who: str = "ann", **path: str) -> Said:
         operation = OPERATIONS[name]
         principal = {"principal": "deployment"} if who == "deployment" else {"principal": "user", "user": who}
-        event = {
-            "resource": operation.path,
-            "path": operation.path.format(**path),
-            "httpMethod": operation.method,
-            "headers": {},
-            "multiValueQueryStringParameters": {key: [str(each)] for key, each in (query or {}).items()},
-            "queryStringParameters": None,
-            "pathParameters": path or None,
-            "body": None if body is None else json.dumps(body),
-            "isBase64Encoded": False,
-            "requestContext": {
-                "requestId": "q1",
-                "path": f"/prod{operation.path}",
-                "stage": "prod",
-                "authorizer": {**principal, "token": "t"},
-            },
-        }
+        event = proxied(
+            operation,
+            authorizer={**principal, "token": "t"},
+            headers={},
+            path=path,
+            query={key: [str(each)] for key, each in (query or {}).items()},
+            body=body,
+        )
         self.asked.clear()
         answer = FAMILIES[operation.family](event, Context())
         said = Said(answer["statusCode"], json.loads(answer["body"] or "{}"))
