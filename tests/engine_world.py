@@ -26,6 +26,7 @@ from atelier.cloud.gateway import launch
 
 BASE = "python:3.11-slim-bookworm"
 SAGEMAKER = "sagemaker.amazonaws.com"
+SETTINGS = {"training_grace": 5, "serving_grace": 2, "startup_timeout": 60, "sync_interval": 0.5}
 
 PROGRAM = f"""
 import os, pathlib, signal, subprocess, sys, time
@@ -64,11 +65,10 @@ WORK = (allow("s3:*", "logs:*", "cloudwatch:PutMetricData"), allow(*PULL))
 class EngineWorld:
     """A cloud with a bucket, a role, and an image; what it starts and makes ends with `close`."""
 
-    def __init__(self, engine: str, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, engine: str) -> None:
         self.engine = engine
         self.home = Path(tempfile.mkdtemp(prefix="atelier-"))
-        if settings:
-            (self.home / "sagemaker.json").write_text(json.dumps(settings))
+        (self.home / "sagemaker.json").write_text(json.dumps(SETTINGS))
         self.images: set[str] = set()
         self.up()
         self.client("s3").create_bucket(Bucket="data")

@@ -7,12 +7,10 @@ from engine_world import DIES_WHEN_TOLD, EngineWorld
 
 pytestmark = pytest.mark.docker
 
-SETTINGS = {"training_grace": 5, "serving_grace": 2, "startup_timeout": 60, "sync_interval": 0.5}
-
 
 @pytest.fixture(scope="module")
 def world():
-    world = EngineWorld("docker", SETTINGS)
+    world = EngineWorld("docker")
     yield world
     world.close()
 
@@ -97,7 +95,7 @@ def reached(monkeypatch):
     door = Door()
     with monkeypatch.context() as environment:
         environment.setenv("DOCKER_HOST", door.host)
-        world = EngineWorld("docker", SETTINGS)
+        world = EngineWorld("docker")
     yield world, door
     world.close()
     door.close()

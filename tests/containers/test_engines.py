@@ -11,7 +11,6 @@ from engine_world import DIE, DIES_WHEN_TOLD, EngineWorld, allow, is_crash
 from atelier.cloud.gateway import launch
 
 ENGINES = ["process", pytest.param("docker", marks=pytest.mark.docker)]
-SETTINGS = {"training_grace": 5, "serving_grace": 2, "startup_timeout": 60, "sync_interval": 0.5}
 
 SAVES_WHEN_STOPPED = """
 def save(*_):
@@ -29,7 +28,7 @@ if step == 0:
 
 @pytest.fixture(scope="module", params=ENGINES)
 def world(request):
-    world = EngineWorld(request.param, SETTINGS)
+    world = EngineWorld(request.param)
     yield world
     world.close()
 
