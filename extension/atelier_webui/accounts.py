@@ -69,10 +69,21 @@ class Accounts:
             raise InvalidAccount(f"There is no account {name!r}: add it in the Atelier tab, under Accounts.")
         return found
 
-    def add(self, account: Account) -> None:
-        """Keep a connection, in the place of one of the same name."""
+    def add(self, account: Account) -> bool:
+        """Keep a connection, and return whether it is another token of one that was there.
+
+        Raise InvalidAccount when the name is that of another connection.
+        """
         with self._lock:
-            self._write([each for each in self._read() if each.name != account.name] + [account])
+            kept = self._read()
+            same = next((each for each in kept if each.name == account.name), None)
+            if same and (same.url, same.username) != (account.url, account.username):
+                raise InvalidAccount(
+                    f"There is an account {account.name!r} of another URL or user already:"
+                    " remove that one first, or choose another name."
+                )
+            self._write([each for each in kept if each is not same] + [account])
+            return same is not None
 
     def remove(self, name: str) -> None:
         """Forget a connection; none is fine."""

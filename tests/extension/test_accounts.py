@@ -77,11 +77,23 @@ def test_accounts_are_kept_for_the_next_start(accounts):
     assert ("secret-2", "anna") == (again.get("Anna").token, again.get("Anna").username)
 
 
-def test_an_account_of_the_same_name_takes_the_place_of_the_other(accounts):
-    accounts.add(account("mine", URL, "old"))
-    accounts.add(account("mine", URL, "new"))
+def test_an_account_that_is_added_again_has_its_new_token(accounts):
+    assert not accounts.add(account("mine", URL, "old"))
+    assert accounts.add(account("mine", URL, "new"))
 
     assert ["new"] == [each.token for each in accounts.all()]
+
+
+@pytest.mark.parametrize(
+    "other", [account("mine", "https://example.com/dev", "new"), account("mine", URL, "new", "ben")]
+)
+def test_an_account_does_not_take_the_name_of_another(other, accounts):
+    accounts.add(account("mine", URL, "old"))
+
+    with pytest.raises(InvalidAccount, match="'mine' of another URL or user already"):
+        accounts.add(other)
+
+    assert ["old"] == [each.token for each in accounts.all()]
 
 
 def test_a_removed_account_is_gone_and_removing_it_again_is_fine(accounts):

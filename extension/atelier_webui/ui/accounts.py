@@ -72,8 +72,8 @@ def _wire_new(desk: Desk, menus: list[Any]) -> None:
 def _add(desk: Desk, name: str, url: str, token: str, username: str) -> list[Any]:
     account = entered(name, url, token, username)
     service = desk.connect(account).check()
-    desk.accounts.add(account)
-    told = f"{account.name} is connected to {service.title}, version {service.version}."
+    renewed = " with its new token" if desk.accounts.add(account) else ""
+    told = f"{account.name} is connected to {service.title}, version {service.version}{renewed}."
     return [words.note(told), *_menus(desk, account.name), gr.update(value="")]
 
 
