@@ -48,8 +48,9 @@ def need(found, reason):
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    """Chromium until the module ends: while Playwright runs, no other test can run an event loop."""
     need(CHROMIUM, "there is no chromium here; install Debian's package chromium")
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -98,9 +99,9 @@ def anna(accounts, middleware):
     return middleware
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def context(browser):
-    """One cache for all; what a page wants from elsewhere it does not get."""
+    """One cache for a module; what a page wants from elsewhere it does not get."""
     made = browser.new_context(viewport={"width": 1280, "height": 900})
     made.set_default_timeout(webui_page.SECONDS * 1000)
     made.route(lambda url: "//127.0.0.1" not in url, lambda route: route.abort())
