@@ -18,6 +18,8 @@ from atelier.cloud.gateway import launch
 from atelier.demo import Clock
 
 MINUTES = 5 * 60_000
+BETWEEN_LOOKS = 0.5
+"""Seconds: looking shares with the WebUI how often the artist may ask."""
 
 
 class Silent:
@@ -79,11 +81,11 @@ def test_from_a_token_to_a_picture_and_one_that_is_cancelled(cloud_of_artist, ac
     assert ((64, 64), True) == (picture.size, len(picture.convert("RGB").getcolors(4096) or []) != 1)
     assert picture.info["parameters"].startswith("a lighthouse at dawn\n")
 
-    page.ask("a storm", steps=100, width=256, height=256)
-    until(lambda: "inprogress" in statuses(cloud_of_artist.api))
+    page.ask("a storm", steps=150, width=256, height=256)
+    until(lambda: "inprogress" in statuses(cloud_of_artist.api), pause=BETWEEN_LOOKS)
     page.part("txt2img_interrupt").click()
     page.idle()
-    until(lambda: "cancelled" in statuses(cloud_of_artist.api))
+    until(lambda: "cancelled" == statuses(cloud_of_artist.api)[0], pause=BETWEEN_LOOKS)
 
 
 def statuses(api):

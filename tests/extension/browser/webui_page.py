@@ -24,12 +24,12 @@ PATIENCE = 5000
 expect.set_options(timeout=SECONDS * 1000)
 
 
-def until(look: Callable[[], Any]) -> Any:
-    """Look until there is something."""
+def until(look: Callable[[], Any], pause: float = 0.05) -> Any:
+    """Look until there is something, after each pause (s)."""
     deadline = time.monotonic() + SECONDS
     while not (found := look()):
         assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.05)
+        time.sleep(pause)
     return found
 
 
