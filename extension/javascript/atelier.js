@@ -118,7 +118,12 @@
         });
     }
 
-    window.atelierPress = press;
+    // What is out of sight is asked for when it comes in sight.
+    window.atelierPress = (id) => {
+        if (element(id)?.offsetParent) {
+            press(id);
+        }
+    };
     window.atelierReloadAccounts = reloadAccounts;
 
     document.addEventListener("click", (event) => {

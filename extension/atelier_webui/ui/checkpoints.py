@@ -42,7 +42,7 @@ def build(desk: Desk, account: Any) -> None:
     listen(
         refresh.click, telling(lambda name: _refresh(desk, name), 3), [account], outputs, progress="minimal"
     )
-    listen(account.change, telling(lambda name: _cleared(), 3), [account], outputs)
+    listen(account.change, telling(lambda name: _cleared(), 3), [account], outputs, then=pressing(REFRESH))
     listen(rename.click, telling(lambda *given: _rename(desk, *given), 3), [account, chosen, name], outputs)
     listen(
         delete.click,

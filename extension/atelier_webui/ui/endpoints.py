@@ -10,12 +10,13 @@ import gradio as gr
 from atelier_webui.compat import listen
 from atelier_webui.desk import Desk
 from atelier_webui.ui import words
-from atelier_webui.ui.answers import CONFIRMED, confirming, telling
+from atelier_webui.ui.answers import CONFIRMED, confirming, pressing, telling
 
 if TYPE_CHECKING:
     from atelier_webui.contract.api.endpoints import CreateEndpointRequest, Endpoint
 
 TYPES = ["ml.g4dn.xlarge", "ml.g4dn.2xlarge", "ml.g5.xlarge", "ml.g5.2xlarge", "ml.g6.xlarge"]
+REFRESH = "atelier_endpoints_refresh"
 HEADS = ("Name", "Status", "Kind", "Instances", "Machine", "For", "Made (UTC)")
 
 
@@ -24,7 +25,7 @@ def build(desk: Desk, account: Any) -> None:
     message = gr.HTML("", elem_id="atelier_endpoints_message")
     listed = gr.HTML(words.note("Refresh shows what the cloud has."), elem_id="atelier_endpoints")
     with gr.Row(elem_classes=["atelier-actions"]):
-        refresh = gr.Button("Refresh", elem_id="atelier_endpoints_refresh")
+        refresh = gr.Button("Refresh", elem_id=REFRESH)
         chosen = gr.Dropdown(
             label="Endpoint",
             choices=[],
@@ -37,7 +38,7 @@ def build(desk: Desk, account: Any) -> None:
     listen(
         refresh.click, telling(lambda name: _refresh(desk, name), 3), [account], outputs, progress="minimal"
     )
-    listen(account.change, telling(lambda name: _cleared(), 3), [account], outputs)
+    listen(account.change, telling(lambda name: _cleared(), 3), [account], outputs, then=pressing(REFRESH))
     listen(
         delete.click,
         telling(lambda *given: _delete(desk, *given), 3),

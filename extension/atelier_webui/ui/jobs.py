@@ -10,6 +10,7 @@ import gradio as gr
 from atelier_webui import host
 from atelier_webui.compat import gallery, listen, paste_buttons
 from atelier_webui.desk import Desk
+from atelier_webui.errors import Problem
 from atelier_webui.ui import words
 from atelier_webui.ui.answers import CONFIRMED, confirming, pressing, telling
 from atelier_webui.ui.cards import Thumbnails, cards, html
@@ -126,19 +127,21 @@ NO_JOB = "Choose a job first."
 
 
 def _show(desk: Desk, account: str, job: str) -> list[Any]:
-    from atelier_webui import results
+    from atelier_webui import generation, results
 
     if not job:
         return [words.note(NO_JOB), gr.update(), gr.update()]
     jobs = desk.jobs(account)
     detail = jobs.client.inference(job)
-    told = words.note(f"Job {job}: {detail.status}, made {words.when(detail.createTime)}.")
+    told = f"Job {job}: {detail.status}, made {words.when(detail.createTime)}."
+    if detail.status == "failed":
+        return [words.problem(Problem(f"{told} {generation.reason(detail)}")), [], jobs.infotext(job)]
     if detail.status != "succeeded":
-        return [told, [], jobs.infotext(job)]
+        return [words.note(told), [], jobs.infotext(job)]
     pictures = results.fetch(detail, jobs.client).pictures
     for each in pictures:
         each.image.info["parameters"] = each.infotext
-    return [told, [each.image for each in pictures], pictures[0].infotext if pictures else ""]
+    return [words.note(told), [each.image for each in pictures], pictures[0].infotext if pictures else ""]
 
 
 def _save(desk: Desk, account: str, job: str) -> list[Any]:

@@ -6,7 +6,10 @@ import struct
 
 import pytest
 from playwright.sync_api import expect
+from standin_middleware import Middleware
 from webui_page import ON_ONE
+
+from atelier_webui.accounts import account
 
 
 def cards(page):
@@ -67,6 +70,14 @@ def test_a_middleware_of_another_version_says_what_to_update(accounts, middlewar
     assert [] == accounts.names()
 
 
+@ON_ONE
+def test_an_account_that_is_added_again_is_said_to_have_a_new_token(anna, accounts, page):
+    page.connect("anna's cloud", anna.url, "token-of-ben")
+
+    expect(page.part("atelier_accounts_message")).to_contain_text("with its new token")
+    assert ["token-of-ben"] == [each.token for each in accounts.all()]
+
+
 def test_an_account_is_removed_when_one_is_sure(anna, accounts, page):
     page.pane("Accounts")
     page.choose("atelier_accounts_chosen", "anna's cloud")
@@ -99,6 +110,19 @@ def test_jobs_are_sent_without_waiting_and_seen_cancelled_and_tried_again(anna, 
     anna.finish()
     expect(page.part("atelier_jobs")).to_contain_text("succeeded")
     assert ["succeeded", "cancelled", "succeeded"] == anna.statuses()
+
+
+@ON_ONE
+def test_a_job_that_failed_says_why(anna, page):
+    page.switch_on()
+    page.tick("atelier_txt2img_wait", on=False)
+    page.ask("fail")
+    page.pane("Jobs")
+    expect(page.part("atelier_jobs")).to_contain_text("failed")
+
+    cards(page).first.click()
+
+    expect(page.part("atelier_job_message")).to_contain_text("no such picture")
 
 
 def test_a_cloud_that_does_not_answer_is_not_asked_again_and_again(anna, page):
@@ -196,6 +220,23 @@ def test_endpoints_are_seen_made_and_deleted(anna, page):
     page.part("atelier_endpoints_delete").click()
     expect(page.part("atelier_endpoints_message")).to_contain_text("sd-async-fresh is being deleted")
     assert ["sd-async-anna"] == list(anna.endpoints)
+
+
+def test_another_account_shows_what_is_in_its_own_cloud(anna, accounts, page):
+    ben = Middleware()
+    try:
+        ben.endpoint("ben")
+        accounts.add(account("ben's cloud", ben.url, "token-of-ben"))
+        page.tab.evaluate("atelierReloadAccounts()")
+        page.pane("Endpoints")
+        expect(page.part("atelier_endpoints")).to_contain_text("sd-async-anna")
+        expect(page.part("atelier_endpoints")).not_to_contain_text("sd-async-ben")
+
+        page.choose("atelier_account", "ben's cloud")
+
+        expect(page.part("atelier_endpoints")).to_contain_text("sd-async-ben")
+    finally:
+        ben.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
