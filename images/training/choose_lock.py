@@ -1,6 +1,6 @@
 """Print which lock of a training image this machine can install: the CPU one wherever it will do.
 
-The buildspec runs `python images/training/choose_lock.py images/training/gpt_neo`.
+publish.py asks it for a build; `python images/training/choose_lock.py images/training/gpt_neo` prints it.
 """
 
 import json
@@ -13,7 +13,8 @@ CPU, CUDA = "requirements-cpu.lock", "requirements-cuda.lock"
 BIG = """\
 No torch {version} for CPUs is configured here ({reason}): taking {lock}, a download of about 2.6 GB.
 To avoid it, let pip see the CPU builds and start again:
-    export PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu    (or PIP_FIND_LINKS=folder)
+    export PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+Without Docker, PIP_FIND_LINKS=folder does it too: an image's build does not see folders of this machine.
 """
 
 

@@ -140,5 +140,5 @@ if __name__ == "__main__":
         sys.exit("usage: publish.py FOLDER REPOSITORY_URI TAG, where the folder holds a Dockerfile")
     try:
         sys.stdout.write(publish(Path(sys.argv[1]), Repository(sys.argv[2]), sys.argv[3]) + "\n")
-    except Failed as problem:
+    except (Failed, OSError) as problem:  # such as a command that is not there
         sys.exit(f"publish.py: {problem}")

@@ -228,3 +228,12 @@ def test_a_wrong_call_is_told_how_it_is_meant(words):
 
     assert 1 == ended.returncode
     assert "usage: publish.py FOLDER REPOSITORY_URI TAG" in ended.stderr
+
+
+def test_a_machine_without_the_commands_is_told_which_one_is_missing(folder, tmp_path):
+    command = [sys.executable, str(TRAINING / "publish.py"), str(folder), URI, "tag"]
+
+    ended = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+
+    assert (1, "") == (ended.returncode, ended.stdout)
+    assert "publish.py: [Errno 2] No such file or directory: 'aws'" == ended.stderr.strip()
