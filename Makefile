@@ -76,9 +76,12 @@ WEBUI_PYTHON := $(shell for each in python3.11 python3.10 python3; do \
 webuis: ## Set up the stand-ins for a WebUI that the browser's tests click in
 	@$(MAKE) --no-print-directory --jobs 2 .venv/gradio3 .venv/gradio4
 
+# Modules of tests side by side, in their order: one process tests while the other waits for what it started.
+TWO := --numprocesses 2 --dist loadscope --no-loadscope-reorder
+
 .PHONY: test
 test: .venv/dev $(if $(and $(CHROMIUM),$(WEBUI_PYTHON)),webuis) ## Run every test (ARGS="-k name")
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(TWO) $(ARGS)
 
 .PHONY: bench
 bench: .venv/dev ## Measure functions, image rebuilds, uploads beside curl, and 200 clients (ARGS="--clients 50")

@@ -19,6 +19,7 @@ from docker_machine import (  # noqa: F401 - hooks: what needs Docker is left ou
     pytest_collection_modifyitems,
     pytest_configure,
     pytest_terminal_summary,
+    pytest_testnodedown,
 )
 from stacks import Stacks
 

@@ -9,11 +9,13 @@ import functools
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 REQUIRED = "ATELIER_REQUIRE_DOCKER"
 LEFT_OUT = pytest.StashKey[int]()
+WORD = "left_out_without_docker"
 
 ASK = """
 import os, tempfile
@@ -47,19 +49,29 @@ def missing() -> str | None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "docker: needs a Docker engine")
+    is_worker = hasattr(config, "workerinput")  # of pytest-xdist; who started it has asked
+    if os.environ.get(REQUIRED) == "1" and not is_worker and (problem := missing()):
+        raise pytest.UsageError(f"{REQUIRED}=1, and no Docker engine can be used: {problem}")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests that need an engine where there is none, unless they are required."""
+    """Deselect the tests that need an engine where there is none."""
     needing = [each for each in items if each.get_closest_marker("docker")]
-    if not needing or (problem := missing()) is None:
+    if not needing or missing() is None:
         return
-    if os.environ.get(REQUIRED) == "1":
-        raise pytest.UsageError(f"{REQUIRED}=1, and no Docker engine can be used: {problem}")
     items[:] = [each for each in items if each not in needing]
     config.hook.pytest_deselected(items=needing)
     config.stash[LEFT_OUT] = len(needing)
+    if (told := getattr(config, "workeroutput", None)) is not None:
+        told[WORD] = len(needing)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a process of pytest-xdist left out; each of them left out the same."""
+    if count := getattr(node, "workeroutput", {}).get(WORD):
+        node.config.stash[LEFT_OUT] = count
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

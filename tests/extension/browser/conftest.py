@@ -27,12 +27,13 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"
 ARGUMENTS += ["--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"]
 IS_REQUIRED = os.environ.get("ATELIER_BROWSER") == "required"
 GRADIOS = ("gradio3", "gradio4")
-_left_out: set[str] = set()
+HERE = "tests/extension/browser/"
 
 
 def pytest_terminal_summary(terminalreporter):
     """Say what was left out, where nobody can miss it."""
-    for reason in sorted(_left_out):
+    skipped = [each for each in terminalreporter.stats.get("skipped", []) if each.nodeid.startswith(HERE)]
+    for reason in sorted({each.longrepr[2].removeprefix("Skipped: ") for each in skipped}):
         terminalreporter.write_line(
             f"LEFT OUT: the browser's tests of the WebUI extension: {reason}", red=True
         )
@@ -44,7 +45,6 @@ def need(found, reason):
         return
     if IS_REQUIRED:
         pytest.fail(reason, pytrace=False)
-    _left_out.add(reason)
     pytest.skip(reason)
 
 
