@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from troposphere import Parameter, Ref, Sub, Template, awslambda, sns
+from collections.abc import Sequence
+
+from troposphere import GetAtt, Parameter, Ref, Sub, Template, awslambda, codebuild, sns
 
 from atelier.contract import webui
 from atelier.contract.settings import ChangesSettings, FollowSettings, PublishImageSettings, TrackSettings
@@ -19,7 +21,7 @@ HISTORY = Parameter(
 SOURCE = arn("codecommit", f"${{{SOURCE_REPOSITORY.title}}}")
 
 
-def track(t: Template, topic: sns.Topic) -> awslambda.Function:
+def track(t: Template, topic: sns.Topic, projects: Sequence[codebuild.Project]) -> awslambda.Function:
     """Look whether upstream has moved, and start the pipeline with the commit that it moved to."""
     return parts.function(
         t,
@@ -36,6 +38,7 @@ def track(t: Template, topic: sns.Topic) -> awslambda.Function:
         may=[
             allow(["codecommit:GetFile"], SOURCE),
             allow(["codepipeline:StartPipelineExecution"], _pipeline()),
+            *reads_runs(t, projects),
             remembers(),
             tells(topic),
         ],
@@ -83,7 +86,7 @@ def publish(t: Template, topic: sns.Topic) -> awslambda.Function:
     )
 
 
-def follow(t: Template, topic: sns.Topic) -> awslambda.Function:
+def follow(t: Template, topic: sns.Topic, projects: Sequence[codebuild.Project]) -> awslambda.Function:
     """Keep the history, and tell people what failed."""
     return parts.function(
         t,
@@ -96,12 +99,22 @@ def follow(t: Template, topic: sns.Topic) -> awslambda.Function:
             reports_topic_arn=Ref(topic),
         ),
         may=[
-            allow(["codepipeline:GetPipelineExecution", "codepipeline:ListActionExecutions"], _pipeline()),
+            *reads_runs(t, projects),
             remembers(),
             tells(topic),
         ],
         why="Keeps the history of the WebUI's images",
     )
+
+
+def reads_runs(t: Template, projects: Sequence[codebuild.Project]) -> list[Statement]:
+    """Allow to see how runs ended, and what their builds said last."""
+    logs = [GetAtt(t.resources[f"{each.title}Log"], "Arn") for each in projects]
+    return [
+        allow(["codepipeline:GetPipelineExecution", "codepipeline:ListActionExecutions"], _pipeline()),
+        allow(["codebuild:BatchGetBuilds"], *(GetAtt(each, "Arn") for each in projects)),
+        allow(["logs:GetLogEvents"], *logs),
+    ]
 
 
 def remembers() -> Statement:

@@ -6,6 +6,10 @@ was made of, and its provenance. They are not there before the first image is pu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from atelier.contract.documents import Invalid
 from atelier.contract.values import Value
 
 IMAGE = "image"
@@ -62,3 +66,33 @@ class Push(Value):
     repository: str
     new: str
     old: str = ""
+
+
+class RunChange(Value):
+    """A run of the pipeline began, began again, or ended."""
+
+    run: str
+    state: str
+    at: str
+
+
+def pushed(event: Mapping[str, Any]) -> Push:
+    """Read EventBridge's event of a branch that moved in CodeCommit."""
+    try:
+        detail = event["detail"]
+        return Push(
+            repository=detail["repositoryName"],
+            new=detail["commitId"],
+            old=str(detail.get("oldCommitId") or ""),
+        )
+    except (KeyError, TypeError) as error:
+        raise Invalid(f"not a CodeCommit state change: {error} is missing") from error
+
+
+def run_change(event: Mapping[str, Any]) -> RunChange:
+    """Read EventBridge's event of a run of the pipeline."""
+    try:
+        detail, at = event["detail"], str(event["time"]).replace("Z", "+00:00")
+        return RunChange(run=detail["execution-id"], state=detail["state"], at=at)
+    except (KeyError, TypeError) as error:
+        raise Invalid(f"not a CodePipeline state change: {error} is missing") from error
