@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from atelier.cloud.services.autoscaling import plugin as autoscaling
 from atelier.cloud.services.codebuild import service as codebuild
-from atelier.cloud.services.codecommit import service as codecommit
+from atelier.cloud.services.codecommit import plugin as codecommit
 from atelier.cloud.services.codepipeline import plugin as codepipeline
 from atelier.cloud.services.ecr import plugin as ecr
 from atelier.cloud.services.plugin import Plugin
