@@ -1,150 +1,159 @@
-"""An account that has the WebUI's stacks, as far as the client looks at it."""
+"""Fakes of what the functions around the WebUI's pipeline work with, and what their tests begin with."""
 
 from __future__ import annotations
 
-import io
-import json
-from datetime import UTC, datetime
-from types import SimpleNamespace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from botocore.exceptions import ClientError
+from atelier.contract.webui import PublishImage
+from atelier.lambdas.domain.webui import Commit, Execution, Run, Upstream, Watch
+from atelier.lambdas.errors import Conflict, NotFound
 
-OLD, NEW = (f"123456789012.dkr.ecr.us-east-1.amazonaws.com/atelier/webui@sha256:{each * 64}" for each in "ab")
-PASSWORD = "correct horse battery staple"
-STACKS = {
-    "atelier-webui-state": {"WebuiHistoryTableName": "history"},
-    "atelier-webui-pipeline": {"WebuiTrackFunctionName": "track"},
-    "atelier-workstation": {
-        "LaunchTemplateName": "atelier-webui",
-        "PasswordSecretArn": "arn:password",
-        "WebuiUser": "artist",
-    },
-}
+HEAD, NEXT, OURS = "a" * 40, "b" * 40, "c" * 40
+NOW = "2001-01-01T12:00:00+00:00"
+SOON = "2001-01-01T12:05:00+00:00"
+LATER = "2001-01-01T12:30:00+00:00"
+TOMORROW = "2001-01-02T12:00:00+00:00"
+URL = "https://git.example/webui"
+DECLARED = f'[upstream]\nrepository = "{URL}"\nbranch = "master"\n'
 
 
-def refusal(code: str, operation: str, message: str = "no") -> ClientError:
-    """Return what boto3 raises."""
-    return ClientError({"Error": {"Code": code, "Message": message}}, operation)
+@dataclass
+class FakeDeclarations:
+    """Our source, which says this."""
+
+    said: str | None = DECLARED
+
+    def text(self) -> str | None:
+        return self.said
 
 
-class FakeAccount:
-    """Instances, parameters and a history; `clients` is what the commands are given."""
+@dataclass
+class FakeUpstreams:
+    """A repository with one branch, or with a fault."""
 
-    def __init__(self, *, image: str | None = OLD, stacks: dict[str, dict[str, str]] | None = None) -> None:
-        self.image = image
-        self.stacks = STACKS if stacks is None else stacks
-        self.instances: dict[str, dict[str, Any]] = {}
-        self.runs: list[dict[str, str]] = []
-        self.looked: dict[str, Any] = {"outcome": "unchanged", "summary": "nothing new"}
-        self.refuses: ClientError | None = None
-        self.host = "127.0.0.1:1"
-        self.volumes: set[str] = set()
-        self.asked: list[str] = []
-        self.clients = SimpleNamespace(
-            ssm=self, ec2=self, dynamodb=self, cloudformation=self, secretsmanager=self, awslambda=self
-        )
-        self.clients.where = "the local cloud"
+    at: str = HEAD
+    fault: Exception | None = None
+    asked: list[Upstream] = field(default_factory=list)
 
-    # CloudFormation, Parameter Store, Secrets Manager, Lambda
+    def head(self, upstream: Upstream) -> str:
+        self.asked.append(upstream)
+        if self.fault is not None:
+            raise self.fault
+        return self.at
 
-    def describe_stacks(self, StackName: str) -> dict[str, Any]:
-        if StackName not in self.stacks:
-            raise refusal("ValidationError", "DescribeStacks", f"Stack {StackName} does not exist")
-        outputs = [{"OutputKey": key, "OutputValue": each} for key, each in self.stacks[StackName].items()]
-        return {"Stacks": [{"StackStatus": "CREATE_COMPLETE", "Outputs": outputs}]}
 
-    def get_parameters(self, Names: list[str]) -> dict[str, Any]:
-        values = {"/atelier/webui/image": self.image, "/atelier/webui/upstream-commit": "c" * 40}
-        found = [{"Name": each, "Value": values[each]} for each in Names if values.get(each)]
-        return {"Parameters": found if self.image else []}
+@dataclass
+class FakePipeline:
+    """A pipeline that runs nothing: a test says how its runs end."""
 
-    def get_secret_value(self, SecretId: str) -> dict[str, str]:
-        assert "arn:password" == SecretId
-        return {"SecretString": PASSWORD}
+    fault: Exception | None = None
+    started: dict[str, str | None] = field(default_factory=dict)
+    runs: dict[str, Execution] = field(default_factory=dict)
 
-    def invoke(self, FunctionName: str, Payload: bytes) -> dict[str, Any]:
-        assert ("track", b"{}") == (FunctionName, Payload)
-        failed = {"FunctionError": "Unhandled"} if "errorMessage" in self.looked else {}
-        return {"Payload": io.BytesIO(json.dumps(self.looked).encode()), **failed}
+    def start(self, token: str, upstream: str | None = None) -> str:
+        if self.fault is not None:
+            raise self.fault
+        self.started.setdefault(token, upstream)
+        run = f"run-{list(self.started).index(token) + 1}"
+        self.runs.setdefault(run, execution(upstream))
+        return run
 
-    def get_paginator(self, operation: str) -> Any:
-        pages = {
-            "describe_instances": lambda **request: [self._described(request["Filters"])],
-            "query": lambda **request: [
-                {"Items": [{key: {"S": each} for key, each in run.items()} for run in self.runs]}
-            ],
-        }
-        return SimpleNamespace(paginate=pages[operation])
+    def describe(self, run: str) -> Execution:
+        if run not in self.runs:
+            raise NotFound(f"there is no run {run}")
+        return self.runs[run]
 
-    # EC2
+    def end(self, run: str, status: str = "Failed", **facts: Any) -> None:
+        self.runs[run] = replace(self.runs[run], status=status, **facts)
 
-    def describe_launch_template_versions(self, **request: Any) -> dict[str, Any]:
-        return {"LaunchTemplateVersions": [{"LaunchTemplateData": {"InstanceType": "t3.large"}}]}
 
-    def run_instances(self, **request: Any) -> dict[str, Any]:
-        if self.refuses:
-            raise self.refuses
-        id = f"i-{len(self.instances):017x}"
-        self.volumes.add(f"vol-{id}")
-        self.instances[id] = {
-            "InstanceId": id,
-            "State": {"Name": "running"},
-            "InstanceType": request.get("InstanceType", "t3.large"),
-            "LaunchTime": datetime.now(UTC),
-            "PublicDnsName": self.host,
-            "Tags": list(request["TagSpecifications"][0]["Tags"]),
-            "BlockDeviceMappings": [
-                {"Ebs": {"VolumeId": "vol-root", "DeleteOnTermination": True}},
-                {"Ebs": {"VolumeId": f"vol-{id}", "DeleteOnTermination": False}},
-            ],
-        }
-        return {"Instances": [self.instances[id]]}
+@dataclass
+class FakeHistory:
+    """What is remembered, each thing under its key with its revision."""
 
-    def _described(self, filters: list[dict[str, Any]]) -> dict[str, Any]:
-        tags = {each["Name"][4:]: each["Values"] for each in filters if each["Name"].startswith("tag:")}
-        states = next(each["Values"] for each in filters if each["Name"] == "instance-state-name")
-        found = [
-            each
-            for each in self.instances.values()
-            if each["State"]["Name"] in states
-            and all(self.tags(each["InstanceId"]).get(key) in values for key, values in tags.items())
-        ]
-        return {"Reservations": [{"Instances": [each]} for each in found]}
+    items: dict[str, Any] = field(default_factory=dict)
+    saved: list[str] = field(default_factory=list)
 
-    def tags(self, id: str) -> dict[str, str]:
-        """What an instance is tagged with."""
-        return {each["Key"]: each["Value"] for each in self.instances[id]["Tags"]}
+    def watch(self) -> Watch:
+        return self.items.get("upstream") or Watch()
 
-    def create_tags(self, Resources: list[str], Tags: list[dict[str, str]]) -> None:
-        for id in Resources:
-            tags = {**self.tags(id), **{each["Key"]: each["Value"] for each in Tags}}
-            self.instances[id]["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
+    def commit(self, id: str) -> Commit | None:
+        return self.items.get(f"commit#{id}")
 
-    def _move(self, verb: str, ids: list[str], state: str) -> None:
-        for id in ids:
-            self.asked.append(f"{verb} {id}")
-            self.instances[id]["State"]["Name"] = state
+    def run(self, id: str) -> Run | None:
+        return self.items.get(f"run#{id}")
 
-    def start_instances(self, InstanceIds: list[str]) -> None:
-        self._move("start", InstanceIds, "running")
+    def save_watch(self, value: Watch) -> Watch:
+        return self._save("upstream", value)
 
-    def stop_instances(self, InstanceIds: list[str]) -> None:
-        self._move("stop", InstanceIds, "stopped")
+    def save_commit(self, value: Commit) -> Commit:
+        return self._save(f"commit#{value.id}", value)
 
-    def reboot_instances(self, InstanceIds: list[str]) -> None:
-        self._move("reboot", InstanceIds, "running")
+    def save_run(self, value: Run) -> Run:
+        return self._save(f"run#{value.run}", value)
 
-    def terminate_instances(self, InstanceIds: list[str]) -> None:
-        self._move("terminate", InstanceIds, "terminated")
+    def _save(self, key: str, value: Any) -> Any:
+        found = self.items.get(key)
+        if (found.revision if found else 0) != value.revision:
+            raise Conflict(f"{key} was changed meanwhile")
+        self.saved.append(key)
+        self.items[key] = replace(value, revision=value.revision + 1)
+        return self.items[key]
 
-    def get_console_output(self, InstanceId: str) -> dict[str, str]:
-        return {"Output": "pulling the image\nno space left on device\n"}
 
-    def describe_volumes(self, VolumeIds: list[str]) -> dict[str, Any]:
-        if not self.volumes & set(VolumeIds):
-            raise refusal("InvalidVolume.NotFound", "DescribeVolumes")
-        return {"Volumes": [{"VolumeId": each} for each in VolumeIds]}
+@dataclass
+class FakePeople:
+    """People who remember what they were told."""
 
-    def delete_volume(self, VolumeId: str) -> None:
-        self.volumes.remove(VolumeId)
+    told: list[tuple[str, str]] = field(default_factory=list)
+
+    def tell(self, subject: str, text: str) -> None:
+        self.told.append((subject, text))
+
+    @property
+    def subjects(self) -> list[str]:
+        return [subject for subject, _ in self.told]
+
+
+@dataclass
+class FakeLatest:
+    """Parameters, in the order in which they were set; one of them may refuse."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+    refuses: str = ""
+
+    def get(self, name: str) -> str | None:
+        return self.values.get(name)
+
+    def put(self, name: str, value: str) -> None:
+        if name == self.refuses:
+            raise Conflict(f"{name} cannot be set now")
+        self.order.append(name)
+        self.values[name] = value
+
+
+def execution(upstream: str | None = HEAD, status: str = "InProgress", **facts: Any) -> Execution:
+    return Execution(
+        status=status, variables={"UPSTREAM_COMMIT": upstream or "latest-good"}, source=OURS, **facts
+    )
+
+
+def image(letter: str = "1") -> str:
+    return f"registry/atelier/webui@sha256:{letter * 64}"
+
+
+def publication(**changes: str) -> PublishImage:
+    """What the pipeline says of a tested image."""
+    value = PublishImage(
+        run="run-1",
+        upstream=HEAD,
+        upstream_url=URL,
+        source=OURS,
+        tag=f"{HEAD[:12]}-{OURS[:12]}",
+        image=image(),
+        size_bytes="1000000",
+        startup_seconds="12.5",
+    )
+    return replace(value, **changes)
