@@ -141,6 +141,13 @@ def commit(word: str) -> str | None:
     return None if word == HEAD else word
 
 
+def readable(folder: Path) -> None:
+    """Let the WebUI's own user read everything: a build may run under any umask, and no layer depends on it."""
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+
+
 def main(word: str, folder: Path) -> str:
     """Fill the folder; return what a shell exports."""
     declared = declaration.read(HERE / "upstream.toml")
@@ -152,6 +159,7 @@ def main(word: str, folder: Path) -> str:
     checkout.companions()
     checkout.extras()
     checkout.lay_out()
+    readable(folder)
     found = checkout.taken["webui"]
     return f"UPSTREAM_COMMIT={found['commit']}\nUPSTREAM_URL={found['repository']}\n"
 
