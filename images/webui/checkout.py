@@ -142,7 +142,7 @@ def commit(word: str) -> str | None:
 
 
 def readable(folder: Path) -> None:
-    """Let the WebUI's own user read everything: a build may run under any umask, and no layer depends on it."""
+    """Let the WebUI's own user read all: a build may run under any umask, and no layer depends on it."""
     for path in folder.rglob("*"):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
