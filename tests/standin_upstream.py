@@ -134,6 +134,10 @@ class Upstream:
         self._git.git.gc("--prune=now", "--quiet")
         return gone
 
+    def git(self, *words: str) -> str:
+        """Run a git command in it."""
+        return str(self._git.git.execute(["git", *words]))
+
     def rename_branch(self, name: str) -> None:
         """Give the branch another name."""
         self._git.git.branch("--move", name)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from declaration import Refused
+
 LAUNCHER = "modules/launch_utils.py"
 
 
@@ -22,7 +24,10 @@ def wanted(upstream: Path) -> dict[str, Clone]:
     launcher = upstream / LAUNCHER
     if not launcher.is_file():
         return {}
-    tree = ast.parse(launcher.read_text(encoding="utf-8"), LAUNCHER)
+    try:
+        tree = ast.parse(launcher.read_text(encoding="utf-8"), LAUNCHER)
+    except (SyntaxError, ValueError) as error:
+        raise Refused(f"upstream's {LAUNCHER} cannot be read: {error}") from error
     values = {name: value for node in ast.walk(tree) for name, value in _default(node)}
     clones = [clone for node in ast.walk(tree) if (clone := _clone(node, values))]
     return {each.folder: each for each in clones}

@@ -27,7 +27,8 @@ ABSENT = ("couldn't find remote ref", "could not find remote")
 def follow(source: Source, address: str, wanted: str | None, folder: Path) -> str:
     """Check out *wanted* of what is followed, or its head; refuse a commit that it does not contain."""
     repository = _made(address, folder)
-    _fetch(repository, address, source.reference, f"+{source.reference}:{FOLLOWED}")
+    # A copy of a repository may itself begin in the middle of the history: that is not refused.
+    _fetch(repository, address, source.reference, "--update-shallow", f"+{source.reference}:{FOLLOWED}")
     head = repository.git.rev_parse(f"{FOLLOWED}^{{commit}}")
     commit = source.pin or wanted or head
     if not _contains(repository, head, commit):
