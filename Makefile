@@ -99,6 +99,7 @@ lock: .venv/dev ## Compile the hashed lock files from their .in files
 	@$(LOCK) lambdas/requirements.in -o lambdas/requirements.lock
 	@$(LOCK) images/training/gpt_neo/requirements.in -o images/training/gpt_neo/requirements-cuda.lock
 	@$(LOCK) images/training/diffusion/requirements.in -o images/training/diffusion/requirements-cuda.lock
+	@$(LOCK) src/atelier/cloud/services/ec2/machine/requirements.in -o src/atelier/cloud/services/ec2/machine/requirements.lock
 	@$(BIN)/python images/training/lock.py images/training/gpt_neo images/training/diffusion
 
 VENDORED := extension/atelier_webui/contract

@@ -22,6 +22,7 @@ from atelier.templates import (
     storage,
     training_flow,
     webui_state,
+    workstation,
 )
 
 TEMPLATES: Mapping[str, Callable[[], Template]] = {
@@ -37,6 +38,7 @@ TEMPLATES: Mapping[str, Callable[[], Template]] = {
     "middleware-api": middleware_api.template,
     "webui-state": webui_state.template,
     "webui-pipeline": webui_pipeline.template,
+    "workstation": workstation.template,
 }
 """All stacks by name, in the order in which they first come to be."""
 

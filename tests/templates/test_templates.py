@@ -20,6 +20,10 @@ UNBOUNDED = {
     "cloudwatch:PutMetricData": "bounded by its namespace",
     "codepipeline:PutJobSuccessResult": "a job has no ARN",
     "codepipeline:PutJobFailureResult": "a job has no ARN",
+    **{
+        f"ssmmessages:{each}": "a channel of Session Manager has no ARN"
+        for each in ("CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel")
+    },
     "xray:PutTraceSegments": "a trace has no ARN",
     "xray:PutTelemetryRecords": "a trace has no ARN",
 }
