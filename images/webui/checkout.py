@@ -105,7 +105,9 @@ class Checkout:
     def _requirements(self) -> None:
         folder = self.folder / "requirements"
         folder.mkdir()
-        shutil.copy(self._inside("webui", self.declared.requirements), folder / "upstream.txt")
+        wanted = self._inside("webui", self.declared.requirements).read_text(encoding="utf-8").splitlines()
+        left = self.declared.leave_out
+        _write(folder / "upstream.txt", [each for each in wanted if declaration.canonical(each) not in left])
         more = list(self.declared.python)
         for name in sorted(self.declared.extensions):
             if (self.folder / "extensions" / name / "requirements.txt").exists():

@@ -57,6 +57,7 @@ class Declaration:
     system: tuple[str, ...]
     python: tuple[str, ...]
     requirements: str
+    leave_out: frozenset[str]
     accelerators: Mapping[str, Accelerator]
     overrides: Mapping[str, str]
 
@@ -80,6 +81,12 @@ def read(path: Path) -> Declaration:
 def plain(repository: str) -> str:
     """Return an address as overrides compare it: hosts serve it with .git and without."""
     return repository.rstrip("/").removesuffix(".git")
+
+
+def canonical(requirement: str) -> str:
+    """Return the name of the package that a line of requirements asks for, as packages are compared."""
+    named = re.match(r"\s*([A-Za-z0-9][\w.-]*)", requirement)
+    return re.sub(r"[-_.]+", "-", named[1]).lower() if named else ""
 
 
 class Table:
@@ -144,6 +151,7 @@ def _declaration(given: Table) -> Declaration:
         system=packages.texts("system", WORD),
         python=packages.texts("python", WORD),
         requirements=_inside(packages),
+        leave_out=frozenset(canonical(each) for each in packages.texts("leave_out", WORD)),
         accelerators={
             name: _accelerator(each) for name, each in given.table("accelerators").tables().items()
         },

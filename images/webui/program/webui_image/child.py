@@ -5,14 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
 
 from webui_image.settings import Settings
 
 #: Docker kills 10 seconds after SIGTERM, SageMaker after 30; nothing of the WebUI's is lost by an early end.
 GRACE_SECONDS = 5.0
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 #: What is ours alone: the WebUI must not find the packages of the face, nor read a stranger's PYTHONPATH.
 OURS = ("PYTHONPATH", "PYTHONHOME")
 
@@ -37,19 +35,14 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def watch(process: "subprocess.Popen[bytes]", signals: Sequence[signal.Signals]) -> int:
-    """Wait for its end; 0 if it was asked for by a signal, else what the WebUI ended with, never 0."""
-    asked: list[float] = []
-
-    def ask(_number: int, _frame: object) -> None:
-        asked.append(time.monotonic())
-        process.terminate()
-
-    for each in signals:
-        signal.signal(each, ask)
-    while True:
+def run(settings: Settings, *arguments: str) -> int:
+    """Run it to its end; 0 if that was asked for by a signal, else what it ended with, never 0."""
+    asked: list[int] = []
+    for each in (signal.SIGTERM, signal.SIGINT):  # before it starts: a signal in between is not lost
+        signal.signal(each, lambda number, _frame: asked.append(number))
+    process = start(settings, *arguments)
+    while not asked:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            code = process.wait(POLL_SECONDS)
-            return 0 if asked else (code or 1)
-        if asked and time.monotonic() - asked[0] > GRACE_SECONDS:
-            process.kill()
+            return process.wait(POLL_SECONDS) or 1
+    stop(process)
+    return 0

@@ -1,7 +1,6 @@
 """The WebUI for people."""
 
 import os
-import signal
 import sys
 
 from webui_image import child
@@ -14,8 +13,7 @@ def run(settings: Settings) -> int:
     if not os.access(settings.data, os.W_OK):
         raise Failure(f"{settings.data} is not this user's to write: chown it to {os.getuid()}:{os.getgid()}")
     where = ["--server-name", settings.host, "--port", str(settings.port)]
-    process = child.start(settings, *where, *login)
-    return child.watch(process, (signal.SIGTERM, signal.SIGINT))
+    return child.run(settings, *where, *login)
 
 
 def _login(settings: Settings) -> list[str]:
