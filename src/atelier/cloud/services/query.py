@@ -37,12 +37,19 @@ def answer(service: Service, cloud: Cloud, body: bytes) -> Response:
         answered = service.call(cloud, name, request(service, name, form))
         return _sent(200, _response(service, name, answered))
     except ServiceError as error:
-        return _sent(error.status, _failure(CODES.get(error.code, error.code), str(error)))
+        return refuse(error.code, str(error), error.status)
     except Refused as error:
-        return _sent(400, _failure("UnsupportedOperation", str(error)))
+        return refuse("UnsupportedOperation", str(error), 400)
     except Exception:  # the edge: the text of an unexpected error stays in the log
         logger.exception("%s.%s failed", service.model, name)
-        return _sent(500, _failure("InternalError", "see `atelier logs`"))
+        return refuse("InternalError", "see `atelier logs`", 500)
+
+
+def refuse(code: str, message: str, status: int) -> Response:
+    """Return an error as EC2 says it."""
+    error = f"<Error><Code>{escape(CODES.get(code, code))}</Code><Message>{escape(message)}</Message></Error>"
+    body = f"<Response><Errors>{error}</Errors><RequestID>{uuid.uuid4()}</RequestID></Response>"
+    return _sent(status, body.encode())
 
 
 def _sent(status: int, body: bytes) -> Response:
@@ -142,8 +149,3 @@ def _text(value: Any, shape: Shape) -> str:
     if shape.type_name == "timestamp" and isinstance(value, int | float):
         return datetime.fromtimestamp(value, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return json.dumps(value) if isinstance(value, bool | int | float) else str(value)
-
-
-def _failure(code: str, message: str) -> bytes:
-    error = f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
-    return f"<Response><Errors>{error}</Errors><RequestID>{uuid.uuid4()}</RequestID></Response>".encode()

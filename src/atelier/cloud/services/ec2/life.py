@@ -179,9 +179,15 @@ def start(cloud: Cloud) -> None:
         if record["State"] in ("pending", "running", "stopping"):
             reason = ("Server.ScheduledStop", "Server.ScheduledStop: the local cloud was stopped")
             instances(cloud).change(id, State="stopped", Reason=reason)
-        elif record["State"] == "shutting-down":
-            instances(cloud).change(id, State="terminated")
-            volumes.release(cloud, id)
+        else:
+            _forget(cloud, id, record["State"])
+
+
+def _forget(cloud: Cloud, id: str, state: str) -> None:
+    """Forget an instance that is terminated, or was about to be."""
+    if state in ("shutting-down", "terminated"):
+        volumes.release(cloud, id)
+        instances(cloud).delete(id)
 
 
 def stop(cloud: Cloud) -> None:

@@ -40,4 +40,5 @@ PLUGIN = Plugin(
     service=SERVICE,
     resources=(groups.RESOURCE, launch_templates.RESOURCE),
     rest=answer,
+    refuse=query.refuse,
 )

@@ -92,7 +92,9 @@ def unsupported(request: Mapping[str, Any], known: Iterable[str], where: str) ->
     if odd := sorted(set(request) - set(known) - {"DryRun"}):
         raise ServiceError("UnsupportedOperation", f"{where}.{odd[0]} is not part of the local cloud")
     if request.get("DryRun"):
-        raise ServiceError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+        raise ServiceError(
+            "DryRunOperation", "Request would have succeeded, but DryRun flag is set.", status=412
+        )
 
 
 def found(table: Table, ids: Sequence[str] | None, error: str, noun: str) -> list[Record]:

@@ -16,8 +16,8 @@ CLIENT = "/opt/machine/docker"
 MINE = "atelier.machine"
 DISK = "atelier.disk"
 
-WHOLE = {"login", "logout", "pull", "images", "info", "version", "image", "system"}
-"""Commands that are the engine's, with nothing in them that is a machine's own."""
+WHOLE = {"login", "logout", "pull", "images", "info", "version"}
+"""Commands of the engine that change nothing of anyone's containers."""
 
 NAMING = {
     "start",
@@ -85,10 +85,12 @@ def translated(arguments: list[str], machine: str, label: str, ask: Ask) -> list
 
 def _named(rest: list[str], machine: str, ask: Ask) -> Iterator[str]:
     """Replace the names of this machine's containers by those that the engine knows them by."""
-    known = ask(["ps", "-a", "--filter", f"label={MINE}={machine}", "--format", "{{.Names}}"]).split()
-    own = {each.removesuffix(f".{machine}"): each for each in known if each.endswith(f".{machine}")}
+    mine, names = f".{machine}", ask(["ps", "-a", "--format", "{{.Names}}"]).split()
+    own = {each.removesuffix(mine): each for each in names if each.endswith(mine)}
     for each in rest:
         name, colon, path = each.partition(":")
+        if name in names and name not in own:
+            raise Unsupported(f"No such container: {name}")
         yield f"{own[name]}{colon}{path}" if name in own else each
 
 
