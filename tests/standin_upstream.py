@@ -10,10 +10,13 @@ Its image starts the WebUI of tests/extension/standin. The packages that it need
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import git
@@ -23,6 +26,12 @@ STANDIN = ROOT / "tests" / "extension" / "standin"
 LOCK = ROOT / "requirements" / "webui-gradio3.lock"
 PYTHON_BASE = "public.ecr.aws/docker/library/python:3.11-slim-bookworm"
 BASE = "atelier-standin-base:gradio3"
+BASE_DOCKERFILE = f"""\
+FROM {PYTHON_BASE}
+COPY packages /opt/standin
+RUN python -c "import pathlib, sysconfig; folder = pathlib.Path(sysconfig.get_path('purelib')); \
+folder.mkdir(parents=True, exist_ok=True); (folder / 'standin.pth').write_text('/opt/standin')"
+"""
 PALETTE = "standin-palette"
 
 LAUNCHER = '''\
@@ -138,6 +147,18 @@ class Upstream:
         """Run a git command in it."""
         return str(self._git.git.execute(["git", *words]))
 
+    def aside(self) -> str:
+        """Make a commit that is in no branch; return it."""
+        return self._git.git.commit_tree("HEAD^{tree}", "-p", "HEAD", "-m", "Lead nowhere")
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Move the branch once, in the end, by whatever is done meanwhile."""
+        self._git.git.checkout("--quiet", "-b", "draft")
+        yield
+        self._git.git.checkout("--quiet", "-B", "master")
+        self._git.git.branch("--delete", "draft")
+
     def rename_branch(self, name: str) -> None:
         """Give the branch another name."""
         self._git.git.branch("--move", name)
@@ -152,6 +173,11 @@ class Upstream:
         self.write("requirements_versions.txt", requirements() + "".join(f"{each}\n" for each in lines))
         return self.commit("Require more")
 
+    def mend(self) -> None:
+        """Have the next commit show our tab and require what it did at first."""
+        self.write("modules/ui.py", (STANDIN / "modules" / "ui.py").read_text())
+        self.write("requirements_versions.txt", requirements())
+
     def declare(self, root: Path) -> None:
         """Point the images/webui/upstream.toml of a copy of this project at it."""
         target = root / "images" / "webui" / "upstream.toml"
@@ -165,24 +191,26 @@ def requirements() -> str:
 
 
 def base_image() -> str:
-    """Have a base image with all that the stand-in requires; return its name."""
+    """Have a base image with all that the stand-in requires, made once an engine; return its name."""
     packages = ROOT / ".venv" / "gradio3" / "lib" / "python3.11" / "site-packages"
     assert packages.is_dir(), "make webuis sets up what the stand-in needs"
+    made_of = f"{_inspected(PYTHON_BASE, '{{.Id}}')} {hashlib.sha256(LOCK.read_bytes()).hexdigest()}"
+    if _inspected(BASE, '{{index .Config.Labels "made-of"}}') == made_of:
+        return BASE
     with tempfile.TemporaryDirectory(prefix="atelier-base-") as folder:
         place = Path(folder) / "packages"
         shutil.copytree(
             packages, place, symlinks=True, ignore=shutil.ignore_patterns("pip", "pip-*", "*.pyi")
         )
-        (Path(folder) / "Dockerfile").write_text(
-            f"FROM {PYTHON_BASE}\n"
-            "COPY packages /opt/standin\n"
-            'RUN python -c "import pathlib, sysconfig; '
-            "folder = pathlib.Path(sysconfig.get_path('purelib')); "
-            "folder.mkdir(parents=True, exist_ok=True); "
-            "(folder / 'standin.pth').write_text('/opt/standin\\\\n')\"\n"
-        )
-        subprocess.run(["docker", "build", "--quiet", "--tag", BASE, folder], check=True, capture_output=True)
+        (Path(folder) / "Dockerfile").write_text(BASE_DOCKERFILE)
+        options = ["--quiet", "--label", f"made-of={made_of}", "--tag", BASE]
+        subprocess.run(["docker", "build", *options, folder], check=True, capture_output=True)
     return BASE
+
+
+def _inspected(image: str, form: str) -> str:
+    command = ["docker", "image", "inspect", "--format", form, image]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _made(folder: Path) -> git.Repo:
