@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from click.testing import CliRunner
-from webui_fakes import NEW, OLD, PASSWORD, FakeAccount, refusal
+from workstation_fakes import NEW, OLD, PASSWORD, FakeAccount, refusal
 
 from atelier.cli.main import cli
 from atelier.client.errors import Problem
@@ -181,6 +181,16 @@ def test_a_webui_that_never_answers_is_told_with_what_the_instance_wrote(account
     id = stations.launch(WebUI(clients=account.clients).image())
 
     with pytest.raises(Problem, match=r"waited .* to answer: pulling the image \| no space left on device"):
+        stations.ready(id)
+
+
+def test_user_data_that_failed_is_told_at_once(account):
+    account.host = "127.0.0.1:1"
+    account.console = "workstation: pulling\nno basic auth credentials\nworkstation: line 90 failed\n"
+    stations = Workstations(clients=account.clients, sleep=lambda seconds: None)
+    id = stations.launch(WebUI(clients=account.clients).image())
+
+    with pytest.raises(Problem, match=r"could not start its WebUI: .*no basic auth credentials"):
         stations.ready(id)
 
 

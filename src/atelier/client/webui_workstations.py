@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 import urllib.error
@@ -30,6 +31,8 @@ COMMIT, COMMIT_BEFORE = "atelier:upstream-commit", "atelier:previous-upstream-co
 EXPIRES = "atelier:expires"
 SAYS_IMAGE = "X-Atelier-Image"
 ALIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
+GAVE_UP = re.compile(r"workstation: line \d+ failed")
+"""What the console says last when the user data has failed."""
 PATIENCE = 1200.0
 """Seconds that a new instance may take: it pulls an image of some gigabytes."""
 WORDS = {
@@ -156,11 +159,15 @@ class Workstations:
             said = answering(now.url) if now.state == "running" and now.url else None
             if said is not None and wanted in {"", said}:
                 return now
+            if GAVE_UP.search(why := self._why(id)):
+                raise Problem(f"workstation {id} could not start its WebUI: {why}")
         raise AssertionError("a look either returns or raises")
 
     def start(self, id: str) -> None:
         """Start one that is stopped."""
-        self._settled(id, "stopping")
+        for now in self._looks(id, "to stop"):
+            if now.state != "stopping":
+                break
         try:
             self.clients.ec2.start_instances(InstanceIds=[id])
         except ClientError as error:
@@ -207,11 +214,6 @@ class Workstations:
             pause = min(pause * 1.3, 5.0)
         minutes = self.patience / 60
         raise Problem(f"waited {minutes:.0f} minutes for workstation {id} {until}: {self._why(id)}")
-
-    def _settled(self, id: str, passing: str) -> None:
-        for now in self._looks(id, f"to be done {passing}"):
-            if now.state != passing:
-                return
 
     def _gone(self, id: str) -> None:
         start, pause = time.monotonic(), 0.3
