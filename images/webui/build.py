@@ -82,4 +82,4 @@ if __name__ == "__main__":
     try:
         sys.stdout.write(main(Path(sys.argv[1]), publish.Repository(sys.argv[2]), sys.argv[3]))
     except (Refused, publish.Failed, OSError) as problem:
-        sys.exit(f"build.py: {problem}")
+        sys.exit(f"error: {problem}")

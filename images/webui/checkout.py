@@ -172,4 +172,4 @@ if __name__ == "__main__":
     try:
         sys.stdout.write(main(sys.argv[1], Path(sys.argv[2])))
     except (Refused, OSError) as problem:
-        sys.exit(f"checkout.py: {problem}")
+        sys.exit(f"error: {problem}")

@@ -108,6 +108,6 @@ if __name__ == "__main__":
         sys.stdout.write(main(sys.argv[1]))
     except Unproven as problem:
         sys.stderr.write(problem.log)
-        sys.exit(f"prove.py: {problem}")
+        sys.exit(f"error: {problem}")
     except (Refused, OSError) as problem:
-        sys.exit(f"prove.py: {problem}")
+        sys.exit(f"error: {problem}")

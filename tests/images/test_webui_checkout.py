@@ -129,9 +129,7 @@ def test_a_branch_that_was_renamed_is_refused(checkout, upstream):
 
     ended, _ = checkout()
 
-    assert f"checkout.py: {upstream.url} has no refs/heads/master: was it renamed or deleted?" == refused(
-        ended
-    )
+    assert f"error: {upstream.url} has no refs/heads/master: was it renamed or deleted?" == refused(ended)
 
 
 def test_an_upstream_that_is_away_is_refused(checkout, upstream):

@@ -93,7 +93,7 @@ def test_a_new_commit_installs_nothing_again_and_without_our_tab_it_is_not_prove
 
     assert 4 == len(layers(image)) - shared(layers(image), layers(tabless))  # ours, its, and what they are
     assert (1, "") == (ended.returncode, ended.stdout)
-    assert "prove.py: the WebUI starts without our tab tab_atelier: its tabs are" in ended.stderr
+    assert "error: the WebUI starts without our tab tab_atelier: its tabs are" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert [] == containers_of(tabless)
 
@@ -102,7 +102,7 @@ def test_an_image_that_is_not_there_is_refused(workshop):
     ended = workshop.run("prove.py", "atelier-webui-test:absent")
 
     assert 1 == ended.returncode
-    assert "prove.py: docker image ended with 1: " in ended.stderr
+    assert "error: docker image ended with 1: " in ended.stderr
 
 
 def test_it_runs_as_its_own_user_who_cannot_change_the_program(image):

@@ -137,7 +137,7 @@ def test_the_newest_image_is_the_cache_of_the_next(publish):
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"FAILS": "build"}, "build.py: docker build ended with 1"),
+        ({"FAILS": "build"}, "error: docker build ended with 1"),
         ({"FAILS": "push"}, "docker push ended with 1, and atelier/webui has no image"),
         ({"ACCELERATOR": "tpu"}, "ACCELERATOR=tpu: upstream.toml has no [accelerators.tpu]"),
         ({"words": ("elsewhere", URI, OURS)}, "elsewhere is not what checkout.py makes"),
