@@ -88,6 +88,7 @@ bench: .venv/dev ## Measure functions, image rebuilds, uploads beside curl, and 
 	@$(BIN)/python tests/bench/imports.py
 	@$(BIN)/python tests/bench/operations.py
 	@$(BIN)/python tests/containers/rebuild.py
+	@$(BIN)/python tests/bench/webui_rebuild.py
 	@$(BIN)/python tests/middleware/load.py $(ARGS)
 	@$(BIN)/python tests/middleware/upload_speed.py
 
@@ -100,8 +101,11 @@ lock: .venv/dev ## Compile the hashed lock files from their .in files
 	@$(LOCK) -c requirements/runtime.lock requirements/build.in -o requirements/build.lock
 	@$(LOCK) requirements/dev.in -o requirements/dev.lock
 	@$(LOCK) lambdas/requirements.in -o lambdas/requirements.lock
+	@$(LOCK) -c requirements/runtime.lock images/webui/requirements.in -o images/webui/requirements.lock
+	@$(LOCK) -c requirements/runtime.lock images/webui/face.in -o images/webui/face.lock
 	@$(LOCK) images/training/gpt_neo/requirements.in -o images/training/gpt_neo/requirements-cuda.lock
 	@$(LOCK) images/training/diffusion/requirements.in -o images/training/diffusion/requirements-cuda.lock
+	@$(LOCK) src/atelier/cloud/services/ec2/machine/requirements.in -o src/atelier/cloud/services/ec2/machine/requirements.lock
 	@$(BIN)/python images/training/lock.py images/training/gpt_neo images/training/diffusion
 
 VENDORED := extension/atelier_webui/contract

@@ -15,6 +15,7 @@ setup(
     package_dir={"": "src"},
     packages=find_packages("src"),
     include_package_data=True,
+    package_data={"atelier": ["cloud/services/ec2/machine/*", "templates/*.sh"]},
     install_requires=[
         "awscli",
         "boto3==1.43.106",

@@ -52,7 +52,11 @@ class Busy(ServiceError):
 
 
 class Throttled(Busy):
-    """Asked too often; the same later may succeed."""
+    """Asked too often; the same may succeed after some *seconds*, where they were told."""
+
+    def __init__(self, text: str, seconds: float = 0) -> None:
+        super().__init__(text)
+        self.seconds = seconds
 
 
 class Failed(ServiceError):

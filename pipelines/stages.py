@@ -37,16 +37,18 @@ def source(repository: Text, branch: str) -> codepipeline.Actions:
     )
 
 
-def build(project: codebuild.Project, **variables: str) -> codepipeline.Actions:
+def build(
+    project: codebuild.Project, name: str = "Build", gives: str | None = "Templates", **variables: str
+) -> codepipeline.Actions:
     """Build with CodeBuild; the buildspec says which variables it hands on."""
     given = [{"name": name, "value": value, "type": "PLAINTEXT"} for name, value in variables.items()]
     return _action(
-        "Build",
+        name,
         "Build",
         "CodeBuild",
         {"ProjectName": Ref(project), "EnvironmentVariables": json.dumps(given)},
         takes="Source",
-        gives="Templates",
+        gives=gives,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atelier.cloud.context import Caller, Cloud, Container, Credentials, Fault, Login, Sample
+from atelier.cloud.context import Caller, Cloud, Container, Credentials, Fault, InstanceProfile, Login, Sample
 from atelier.cloud.store import Store
 
 
@@ -18,6 +18,7 @@ class FakeIdentity:
 
     denied: set[str] = field(default_factory=set)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    profiles: dict[str, InstanceProfile] = field(default_factory=dict)
 
     def caller(self) -> Caller:
         return Caller("arn:aws:iam::000000000000:user/tester")
@@ -33,6 +34,9 @@ class FakeIdentity:
         self, role_arn: str, *, service: str, session: str, policy: Mapping[str, Any] | None = None
     ) -> Credentials:
         return Credentials("AKIAFAKE", "secret", "token")
+
+    def profile(self, name: str) -> InstanceProfile | None:
+        return self.profiles.get(name)
 
 
 @dataclass
@@ -103,6 +107,7 @@ class FakeEngine:
     name: str = "fake"
     tools: Path | None = None
     isolates: bool = False
+    machines: Any = None
 
     def pull(self, image: str, login: Callable[[], Login], *, check: Callable[[], None]) -> None:
         check()

@@ -116,6 +116,7 @@ class ScriptEngine:
     started: list[ScriptRunning] = field(default_factory=list)
     containers: list[Container] = field(default_factory=list)
     isolates: bool = False
+    machines: Any = None
     fault: Fault | None = None
 
     def pull(self, image: str, login: Callable[[], Login], *, check: Callable[[], None]) -> None:

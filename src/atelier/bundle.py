@@ -103,7 +103,8 @@ def installed(lock: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _install(lock: Path, folder: str) -> None:
-    options = ["--require-hashes", "--no-deps", "--no-compile", "--only-binary=:all:"]
+    # of a package with compiled parts, the variant that fits every platform
+    options = ["--require-hashes", "--no-deps", "--no-compile", "--only-binary=:all:", "--platform=any"]
     quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-conflicts"]
     command = [sys.executable, "-m", "pip", "install", *options, *quiet, "--target", folder, "-r", str(lock)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

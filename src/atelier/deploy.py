@@ -28,8 +28,14 @@ STORAGE, ACCOUNT = "storage", "account"
 IMAGES, API = "middleware-images", "middleware-api"
 ORDER = (STORAGE, ACCOUNT, "registry", "training-pipeline")
 MIDDLEWARE = (STORAGE, ACCOUNT, "middleware-state", IMAGES, "middleware-jobs", API)
+WEBUI = (STORAGE, "registry", "webui-state", "webui-pipeline", "workstation")
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"pipeline": ORDER, "middleware": MIDDLEWARE, "all": tuple(dict.fromkeys((*ORDER, *MIDDLEWARE)))}
+    {
+        "pipeline": ORDER,
+        "middleware": MIDDLEWARE,
+        "webui": WEBUI,
+        "all": tuple(dict.fromkeys((*ORDER, *MIDDLEWARE, *WEBUI))),
+    }
 )
 """What can be deployed by itself."""
 

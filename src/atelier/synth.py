@@ -10,6 +10,7 @@ from pathlib import Path
 from troposphere import Template
 
 from atelier.pipelines import training as training_pipeline
+from atelier.pipelines import webui as webui_pipeline
 from atelier.templates import (
     account,
     middleware_api,
@@ -20,6 +21,8 @@ from atelier.templates import (
     serving_api,
     storage,
     training_flow,
+    webui_state,
+    workstation,
 )
 
 TEMPLATES: Mapping[str, Callable[[], Template]] = {
@@ -33,6 +36,9 @@ TEMPLATES: Mapping[str, Callable[[], Template]] = {
     "middleware-images": middleware_images.template,
     "middleware-jobs": middleware_jobs.template,
     "middleware-api": middleware_api.template,
+    "webui-state": webui_state.template,
+    "webui-pipeline": webui_pipeline.template,
+    "workstation": workstation.template,
 }
 """All stacks by name, in the order in which they first come to be."""
 

@@ -11,7 +11,9 @@ import pytest
 
 HERE = Path(__file__).parent
 TRAINING = HERE.parents[1] / "images" / "training"
+WEBUI = HERE.parents[1] / "images" / "webui"
 sys.path[:0] = [str(TRAINING / "gpt_neo"), str(TRAINING / "diffusion"), str(HERE)]
+sys.path[:0] = [str(TRAINING), str(WEBUI), str(WEBUI / "program")]
 
 import containers  # noqa: E402
 

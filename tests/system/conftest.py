@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import docker_studio as studios
+import webui_workshop as webuis
 import workshop as shop
 from engine_door import Door
 
@@ -51,3 +52,31 @@ def studio():
         if uri:
             studios.forget(uri)
         shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def followed():
+    """A cloud on Docker that follows an upstream; the first image was built for a push, and is published."""
+    place, made = Path(tempfile.mkdtemp(prefix="atelier-followed-")), None
+    try:
+        made = webuis.make(place)
+        made.refused = made.atelier("webui", "launch", "--yes")
+        before = made.pipelines.latest(webuis.PIPELINE)
+        made.push()
+        made.first = made.settled(made.started(before))
+        failure = made.first.failure
+        assert failure is None, f"{failure.stage}: {failure.reason}"
+        yield made
+    finally:
+        uri = made.uri if made else None
+        launch.stop(place / "home")
+        if uri:
+            studios.forget(uri)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def workstation(followed):
+    """What a launch of the newest image says, when it runs; in the end nothing of it is left."""
+    yield followed.says("webui", "launch", "--yes")
+    followed.says("webui", "terminate", "--yes", "--delete-data")

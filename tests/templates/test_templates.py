@@ -20,6 +20,10 @@ UNBOUNDED = {
     "cloudwatch:PutMetricData": "bounded by its namespace",
     "codepipeline:PutJobSuccessResult": "a job has no ARN",
     "codepipeline:PutJobFailureResult": "a job has no ARN",
+    **{
+        f"ssmmessages:{each}": "a channel of Session Manager has no ARN"
+        for each in ("CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel")
+    },
     "xray:PutTraceSegments": "a trace has no ARN",
     "xray:PutTelemetryRecords": "a trace has no ARN",
 }
@@ -196,6 +200,8 @@ def test_a_parameter_of_a_stack_is_an_output_of_one_before_it_or_has_a_default()
         "middleware-images": ["storage", "middleware-state"],
         "middleware-jobs": ["storage", "middleware-state"],
         "middleware-api": ["storage", "middleware-state", "middleware-jobs"],
+        "webui-state": [],
+        "webui-pipeline": ["storage", "registry", "webui-state"],
     }.items():
         given = {output for each in before for output in rendered(each)["Outputs"]}
         given |= {"CodeKey", "LayerKey", "ImageSourceKey"}

@@ -7,7 +7,7 @@ from moto import mock_aws
 
 from atelier import synth
 from atelier.client.errors import Problem
-from atelier.deploy import ORDER, deploy, upload
+from atelier.deploy import ORDER, PARTS, deploy, upload
 
 OUTPUTS = {
     "atelier-storage": {
@@ -128,3 +128,13 @@ def test_a_parameter_that_nobody_may_choose_is_refused_by_name(clients, name):
     ):
         deploy(clients, prefix="atelier", parameters={name: "x"}, code=lambda: CODE)
     assert {} == clients.cloudformation.created
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_gives_each_stack_what_it_needs(part):
+    given = {"Prefix", "CodeKey", "LayerKey", "EndpointImage", "ImageSourceKey"}
+    for name in PARTS[part]:
+        template = synth.TEMPLATES[name]()
+        needed = {key for key, each in template.parameters.items() if "Default" not in each.properties}
+        assert (name, set()) == (name, needed - given)
+        given |= set(template.outputs)

@@ -34,18 +34,22 @@ WORDS = {
 
 @click.command(
     cls=Command,
-    examples=["atelier deploy", "atelier deploy middleware", "atelier deploy all --prefix team-a --aws"],
+    examples=[
+        "atelier deploy",
+        "atelier deploy webui -p WebuiApproval=true",
+        "atelier deploy all --prefix team-a --aws",
+    ],
 )
-@click.argument("part", default="pipeline", type=click.Choice(["pipeline", "middleware", "all"]))
+@click.argument("part", default="pipeline", type=click.Choice(["pipeline", "middleware", "webui", "all"]))
 @with_parameters
 @with_prefix
 @on_aws
 @as_json
 def deploy(part: str, parameters: tuple[str, ...], prefix: str, aws: bool, as_json: bool) -> None:
-    """Create or update the stacks of the training pipeline, of the middleware, or of both.
+    """Create or update the stacks of the training pipeline, the middleware, the WebUI's pipeline, or all.
 
-    PART is pipeline (the default), middleware or all. What holds state comes first, what uses it after; what
-    has not changed is left alone. A stack that fails is rolled back, and the first cause is named.
+    PART is pipeline (the default), middleware, webui or all. What holds state comes first, what uses it
+    after; what has not changed is left alone. A stack that fails is rolled back, and the cause is named.
     """
     from atelier import deploy as stacks
 

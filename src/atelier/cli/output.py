@@ -21,6 +21,8 @@ COLOURS = {
     "Succeeded": "green",
     "approved": "green",
     "InService": "green",
+    "published": "green",
+    "running": "green",
     "created": "green",
     "updated": "green",
     "failed": "red",
@@ -28,8 +30,11 @@ COLOURS = {
     "rejected": "red",
     "InProgress": "yellow",
     "pending": "yellow",
+    "building": "yellow",
     "NotStarted": "dim",
     "retired": "dim",
+    "superseded": "dim",
+    "stopped": "dim",
 }
 
 

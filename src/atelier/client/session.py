@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from mypy_boto3_codecommit import CodeCommitClient
     from mypy_boto3_codepipeline import CodePipelineClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ecr import ECRClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_ssm import SSMClient
     from mypy_boto3_stepfunctions import SFNClient
 
 
@@ -64,6 +67,11 @@ class Clients:
         return self._client("apigateway")  # type: ignore[no-any-return]
 
     @cached_property
+    def awslambda(self) -> LambdaClient:
+        """Lambda."""
+        return self._client("lambda")  # type: ignore[no-any-return]
+
+    @cached_property
     def cloudformation(self) -> CloudFormationClient:
         """CloudFormation."""
         return self._client("cloudformation")  # type: ignore[no-any-return]
@@ -89,6 +97,11 @@ class Clients:
         return self._client("dynamodb")  # type: ignore[no-any-return]
 
     @cached_property
+    def ec2(self) -> EC2Client:
+        """EC2."""
+        return self._client("ec2")  # type: ignore[no-any-return]
+
+    @cached_property
     def ecr(self) -> ECRClient:
         """ECR."""
         return self._client("ecr")  # type: ignore[no-any-return]
@@ -112,6 +125,11 @@ class Clients:
     def secretsmanager(self) -> SecretsManagerClient:
         """Secrets Manager."""
         return self._client("secretsmanager")  # type: ignore[no-any-return]
+
+    @cached_property
+    def ssm(self) -> SSMClient:
+        """Systems Manager's Parameter Store."""
+        return self._client("ssm")  # type: ignore[no-any-return]
 
     @cached_property
     def stepfunctions(self) -> SFNClient:

@@ -47,6 +47,15 @@ class Credentials:
         }
 
 
+@dataclass(frozen=True)
+class InstanceProfile:
+    """What hands a role to an instance; it may have none."""
+
+    arn: str
+    id: str
+    role_arn: str | None
+
+
 class Identity(Protocol):
     """IAM, as our own services need it."""
 
@@ -72,6 +81,10 @@ class Identity(Protocol):
 
         Raises Refused when there is no such role or its trust policy does not name the service.
         """
+        ...
+
+    def profile(self, name: str) -> InstanceProfile | None:
+        """Return the instance profile of a name or an ARN."""
         ...
 
 
@@ -182,6 +195,36 @@ class Running(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """One machine to boot: a container in this machine's network that starts containers of its own."""
+
+    name: str
+    image: str
+    hostname: str
+    environment: Mapping[str, str]
+    disks: Mapping[str, str]
+    """The names of its disks, by the folder in which it has them; they outlive it."""
+    log: Callable[[str], None]
+    """Takes the lines of its console."""
+
+
+class Machines(Protocol):
+    """What an engine that can boot machines does with them."""
+
+    def build(self, image: str, files: Mapping[str, bytes]) -> None:
+        """Build the image of machines from *files*, unless it is there; raise Refused when that fails."""
+        ...
+
+    def boot(self, machine: Machine) -> Running:
+        """Start a machine; its containers end with it. Raise Refused when it cannot be started."""
+        ...
+
+    def remove_disk(self, name: str) -> None:
+        """Remove a disk with all that is on it."""
+        ...
+
+
 class Engine(Protocol):
     """Where containers run."""
 
@@ -192,6 +235,11 @@ class Engine(Protocol):
 
     isolates: bool
     """Whether it can keep a container from the network."""
+
+    @property
+    def machines(self) -> Machines | None:
+        """What boots machines, where the engine can."""
+        ...
 
     def pull(self, image: str, login: Callable[[], Login], *, check: Callable[[], None]) -> None:
         """Fetch an image from its registry; raise Refused when that cannot be.

@@ -157,6 +157,38 @@ class DeploymentTokenSettings(Value):
     secret_arn: str
 
 
+class TrackSettings(Value):
+    """What looks whether upstream has moved."""
+
+    history_table: str
+    pipeline: str
+    source_repository: str
+    source_branch: str
+    reports_topic_arn: str
+
+
+class ChangesSettings(Value):
+    """What starts the pipeline of the WebUI's image for pushes that touch it."""
+
+    pipeline: str
+
+
+class PublishImageSettings(Value):
+    """What makes a tested image of the WebUI the latest one."""
+
+    history_table: str
+    parameter_path: str
+    reports_topic_arn: str
+
+
+class FollowSettings(Value):
+    """What keeps the history of the WebUI's images."""
+
+    history_table: str
+    pipeline: str
+    reports_topic_arn: str
+
+
 class MissingSettings(Exception):
     """Variables that a function needs are not set."""
 

@@ -44,3 +44,10 @@ INFERENCES = Table(
     ),
 )
 """Jobs by their ids; the last index has only those that run."""
+
+WEBUI_HISTORY = Table(
+    hash="id",
+    indexes=(Index(name="kind-started-index", hash="kind", range="started"),),
+)
+"""Runs of the WebUI's pipeline, upstream commits that were begun, and the last look at upstream; the index
+has only the runs."""

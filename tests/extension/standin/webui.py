@@ -49,14 +49,22 @@ def put_into_page(text: str) -> None:
     templates.TemplateResponse = response
 
 
+def logins() -> list[tuple[str, str]]:
+    """Return who may log in: the lines `user:password` of the file, if one is named."""
+    path = paths.arguments.gradio_auth_path
+    lines = path.read_text(encoding="utf-8").split() if path else []
+    return [(user, password) for user, _, password in (each.partition(":") for each in lines)]
+
+
 def page() -> FastAPI:
     """Serve the page, and the API where asked for."""
     put_into_page(head())
     demo = ui.create_ui()
     several = {"concurrency_count": 64} if ui.IS_OLD else {}
     app, _, _ = demo.queue(**several).launch(
-        server_name="127.0.0.1",
+        server_name=paths.arguments.server_name,
         server_port=paths.arguments.port or None,
+        auth=logins() or None,
         allowed_paths=[paths.script_path, paths.data_path],
         prevent_thread_lock=True,
         show_error=True,
@@ -75,7 +83,7 @@ def api_only() -> None:
     ui.create_ui()
     Api(app)
     script_callbacks.call("app_started", None, app)
-    uvicorn.run(app, host="127.0.0.1", port=paths.arguments.port, log_level="warning")
+    uvicorn.run(app, host=paths.arguments.server_name, port=paths.arguments.port, log_level="warning")
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
-from atelier.cloud.context import Container, Fault, Login, Refused
+from atelier.cloud.context import Container, Fault, Login, Machines, Refused
 from atelier.cloud.engines import keeper
 from atelier.cloud.engines.images import Image, ImageError, ImageStore, write_aside
 from atelier.cloud.engines.layers import InstallFailed, Layers, Log, interpreter
@@ -41,6 +41,7 @@ class ProcessEngine:
 
     name = "process"
     isolates = False
+    machines: Machines | None = None
 
     def __init__(self, home: Path, cache: Path) -> None:
         self._folder = home / "containers"

@@ -27,6 +27,7 @@ from atelier.cloud.gateway.hooks import (
     queues,
     rotation,
     rules,
+    scheduler,
     server,
     sessions,
     stacks,
@@ -94,6 +95,7 @@ class Gateway:
         apis.install(REGION, ACCOUNT)
         rotation.install(REGION, ACCOUNT)
         encryption.install(REGION)
+        scheduler.install()
         rules.install(REGION, plugging.event_targets(PLUGINS, self.cloud))
         server.install({each.scope: handler(each, self.cloud, self.identity) for each in PLUGINS})
 

@@ -16,17 +16,20 @@ from atelier.cloud.services.wire import Response
 
 def handler(plugin: Plugin, cloud: Cloud, identity: GatewayIdentity) -> server.ServiceHandler:
     """Return the handler of one plugin's scope; ministack has verified the signature before it is called."""
+    error = plugin.refuse or _error
 
     async def handle(
         method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
     ) -> Response:
         region = server.signed_region(headers, query)
         if region != cloud.region:
-            return _error("ValidationException", f"the local cloud is {cloud.region}, and has no {region}")
+            return error(
+                "ValidationException", f"the local cloud is {cloud.region}, and has no {region}", 400
+            )
         signer = identity.signer(server.signed_by(headers, query))
         if signer is None:
-            return _error(
-                "UnrecognizedClientException", "The security token included in the request is invalid."
+            return error(
+                "UnrecognizedClientException", "The security token included in the request is invalid.", 400
             )
         with identity.acting_as(signer):
             return await _answer(plugin, cloud, method, path, headers, body)
@@ -43,9 +46,10 @@ async def _answer(
         return await asyncio.to_thread(plugin.service.answer, cloud, operation, body)
     if plugin.rest and (answer := await plugin.rest(cloud, method, path, headers, body)):
         return answer
-    return _error("UnknownOperationException", f"{plugin.scope} has no {method} {path}", status=404)
+    refuse = plugin.refuse or _error
+    return refuse("UnknownOperationException", f"{plugin.scope} has no {method} {path}", 404)
 
 
-def _error(code: str, message: str, *, status: int = 400) -> Response:
+def _error(code: str, message: str, status: int) -> Response:
     headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-errortype": code}
     return status, headers, json.dumps({"__type": code, "message": message}).encode()

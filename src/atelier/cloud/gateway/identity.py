@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from atelier.cloud.context import Caller, Credentials, Refused
+from atelier.cloud.context import Caller, Credentials, InstanceProfile, Refused
 from atelier.cloud.gateway.hooks import policies
 
 
@@ -47,6 +47,10 @@ class GatewayIdentity:
         if not policies.trusts(role_arn, service, self._region):
             raise Refused(f"{service} is not allowed to assume {role_arn}: its trust policy does not name it")
         return policies.assume(role_arn, re.sub(r"[^\w+=,.@-]", "-", session)[:64], policy)
+
+    def profile(self, name: str) -> InstanceProfile | None:
+        """Return the instance profile of a name or an ARN."""
+        return policies.profile(name)
 
     def trusts(self, role_arn: str, service: str) -> bool:
         """Say whether the role's trust policy names *service*."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from atelier.cloud.services.autoscaling import plugin as autoscaling
 from atelier.cloud.services.codebuild import service as codebuild
-from atelier.cloud.services.codecommit import service as codecommit
+from atelier.cloud.services.codecommit import plugin as codecommit
 from atelier.cloud.services.codepipeline import plugin as codepipeline
+from atelier.cloud.services.ec2 import plugin as ec2
 from atelier.cloud.services.ecr import plugin as ecr
 from atelier.cloud.services.plugin import Plugin
 from atelier.cloud.services.sagemaker import plugin as sagemaker
@@ -16,5 +17,6 @@ PLUGINS: tuple[Plugin, ...] = (
     codebuild.PLUGIN,
     codecommit.PLUGIN,
     codepipeline.PLUGIN,
+    ec2.PLUGIN,
     sagemaker.PLUGIN,
 )

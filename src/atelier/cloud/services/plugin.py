@@ -23,6 +23,10 @@ EventTarget = Callable[[Cloud, str, Document, Document], None]
 """(cloud, target ARN, the rule's target as configured, the event); the target's role is already checked."""
 
 
+Refuse = Callable[[str, str, int], Response]
+"""(code, message, status) -> the answer to a request that never reaches the service."""
+
+
 class TaskFailed(Exception):
     """A Step Functions task's failure: its error name (``SageMaker.AmazonSageMakerException``) and cause."""
 
@@ -39,7 +43,7 @@ class Plugin:
     *scope* is the credential scope that requests are signed for. *integrations* are Step Functions resources
     by the part behind ``arn:aws:states:::`` (``sagemaker:createTrainingJob.sync``); ``aws-sdk:`` calls need
     no entry: they reach the service's operations. *event_target* receives EventBridge events for ARNs of this
-    service.
+    service. *refuse* is for services whose errors are not JSON.
     """
 
     scope: str
@@ -48,3 +52,4 @@ class Plugin:
     rest: Rest | None = None
     integrations: Mapping[str, Integration] = field(default_factory=dict)
     event_target: EventTarget | None = None
+    refuse: Refuse | None = None

@@ -246,9 +246,9 @@ def basedir() -> str:
 
 
 def extension_folders() -> list[Path]:
-    """Return the folders of the extensions."""
-    place = Path(paths.extensions_dir)
-    return sorted(each for each in place.iterdir() if each.is_dir()) if place.is_dir() else []
+    """Return the folders of the extensions: those that came with the WebUI, then a person's own."""
+    places = [Path(paths.extensions_builtin_dir), Path(paths.extensions_dir)]
+    return [each for place in places if place.is_dir() for each in sorted(place.iterdir()) if each.is_dir()]
 
 
 def load_scripts() -> None:

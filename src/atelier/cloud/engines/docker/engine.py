@@ -15,16 +15,16 @@ from typing import Any
 from docker.errors import APIError, ImageNotFound, NotFound
 from docker.types import DeviceRequest, LogConfig, Mount
 
-from atelier.cloud.context import Container, Login, Refused
+from atelier.cloud.context import Container, Login, Machines, Refused
 from atelier.cloud.engines.docker import access, place
 from atelier.cloud.engines.docker.client import FAILURES, TIMEOUT, connect, explain
+from atelier.cloud.engines.docker.machines import LABEL, DockerMachines
 from atelier.cloud.engines.docker.passage import Passage
 from atelier.cloud.engines.docker.pull import pull
 from atelier.cloud.engines.docker.running import DockerRunning, Suspicions
 from atelier.cloud.engines.docker_client import install
 from atelier.cloud.engines.images import ARCHITECTURES
 
-LABEL = "atelier.home"
 NAME = "atelier.name"
 LOG = LogConfig(type="json-file", config={"max-size": "1m"})
 """What `docker logs` shows; the whole log is in CloudWatch Logs."""
@@ -52,6 +52,9 @@ class DockerEngine:
         has_bridge = bool(self._api.networks(names=["bridge"]))
         environment, mark = {**os.environ, **variables}, f"{LABEL}={self._label}"
         self.tools: Path | None = install(home / "tools", environment, label=mark, has_bridge=has_bridge)
+        self.machines: Machines | None = DockerMachines(
+            self._api, self._label, host, is_here=self._place.is_here
+        )
         self._has_init = True
 
     def pull(self, image: str, login: Callable[[], Login], *, check: Callable[[], None]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
-import os
 import shutil
 import sys
+import uuid
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -39,7 +39,7 @@ def unpacked(archive: bytes, folder: Path) -> Path:
     """Return the folder with the content of a layer, unpacked once for all functions that use it."""
     place = folder / hashlib.sha256(archive).hexdigest()
     if not place.is_dir():
-        temporary = folder / f"{place.name}.{os.getpid()}.{id(archive)}"
+        temporary = folder / f"{place.name}.{uuid.uuid4().hex}"  # two functions may begin at one time
         unpack(archive, temporary)
         try:
             temporary.rename(place)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from atelier.cloud.context import Caller, Credentials
+from atelier.cloud.context import Caller, Credentials, InstanceProfile
 from atelier.cloud.gateway.hooks import access
 from atelier.cloud.gateway.hooks.private import use
 
@@ -25,7 +25,7 @@ def install() -> None:
         ("_resource_policy", ("service", "resource_arn")),
     ):
         use(EVALUATOR, name, *parameters)
-    for name in ("_roles", "_users"):
+    for name in ("_roles", "_users", "_instance_profiles"):
         use("services.iam", name, checked=False)
 
 
@@ -87,6 +87,17 @@ def allows_service(service: str, action: str, resource: str, region: str, source
 def role_exists(role_arn: str) -> bool:
     """Say whether there is such a role."""
     return _role(role_arn) is not None
+
+
+def profile(name: str) -> InstanceProfile | None:
+    """Return the instance profile of a name or an ARN."""
+    profiles = use("services.iam", "_instance_profiles", checked=False)
+    for each in profiles.values():
+        if name in (each["InstanceProfileName"], each["Arn"]):
+            role = next(iter(each["Roles"]), None)
+            found = use("services.iam", "_roles", checked=False).get(role) if role else None
+            return InstanceProfile(each["Arn"], each["InstanceProfileId"], found and str(found["Arn"]))
+    return None
 
 
 def trusts(role_arn: str, service: str, region: str) -> bool:

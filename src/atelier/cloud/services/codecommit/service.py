@@ -13,7 +13,6 @@ from git.util import Actor
 from atelier.cloud.context import Cloud, Refused
 from atelier.cloud.services.codecommit import records, repositories
 from atelier.cloud.services.codecommit.notices import Watch
-from atelier.cloud.services.plugin import Plugin
 from atelier.cloud.services.resources import Made, Request, ResourceType, refuse_unknown
 from atelier.cloud.services.wire import Document, Service, ServiceError, accept, everything
 
@@ -114,7 +113,7 @@ def get_branch(cloud: Cloud, request: Document) -> Document:
 def get_commit(cloud: Cloud, request: Document) -> Document:
     """Describe one commit, by its full id."""
     with opened(cloud, request) as repository:
-        commit = _commit(repository, request["commitId"], "CommitIdDoesNotExistException")
+        commit = commit_of(repository, request["commitId"], "CommitIdDoesNotExistException")
         return {
             "commit": {
                 "commitId": commit.hexsha,
@@ -132,7 +131,7 @@ def get_commit(cloud: Cloud, request: Document) -> Document:
 def get_file(cloud: Cloud, request: Document) -> Document:
     """Return one file as a commit, a branch or the default branch has it."""
     with opened(cloud, request) as repository:
-        commit = _commit(repository, request.get("commitSpecifier", "HEAD"), "CommitDoesNotExistException")
+        commit = commit_of(repository, request.get("commitSpecifier", "HEAD"), "CommitDoesNotExistException")
         path = request["filePath"].strip("/")
         try:
             blob = commit.tree[path] if path else None
@@ -160,7 +159,8 @@ def opened(cloud: Cloud, request: Document) -> Iterator[Repo]:
         yield repository
 
 
-def _commit(repository: Repo, revision: str, missing: str) -> Commit:
+def commit_of(repository: Repo, revision: str, missing: str) -> Commit:
+    """Return a commit; raise the error *missing* when it is not there."""
     try:
         found = repository.commit(revision)
         found.tree  # noqa: B018  # GitPython reads lazily: a commit that is not there shows only now
@@ -238,5 +238,3 @@ REPOSITORY = ResourceType(
     update=update,
     delete=delete,
 )
-
-PLUGIN = Plugin(scope="codecommit", service=SERVICE, resources=(REPOSITORY,))

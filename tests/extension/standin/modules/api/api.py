@@ -34,6 +34,8 @@ class Api:
         app.add_api_route("/sdapi/v1/interrupt", self.interrupt, methods=["POST"])
         app.add_api_route("/sdapi/v1/skip", self.skip, methods=["POST"])
         app.add_api_route("/sdapi/v1/progress", self.progress, methods=["GET"])
+        app.add_api_route("/sdapi/v1/scripts", self.scripts, methods=["GET"])
+        app.add_api_route("/sdapi/v1/refresh-checkpoints", self.refresh, methods=["POST"])
 
     def interrupt(self) -> dict[str, Any]:
         """Press Interrupt."""
@@ -47,6 +49,14 @@ class Api:
     def progress(self) -> dict[str, Any]:
         """Say how far the work is."""
         return {"progress": progress.part(), "textinfo": shared.state.textinfo}
+
+    def scripts(self) -> dict[str, list[str]]:
+        """Name the scripts of either tab."""
+        runners = {"txt2img": scripts.scripts_txt2img, "img2img": scripts.scripts_img2img}
+        return {tab: [each.name for each in runner.scripts if each.name] for tab, runner in runners.items()}
+
+    def refresh(self) -> None:
+        """Look for checkpoints: here there are none."""
 
     def route(self, name: str, runner: scripts.ScriptRunner) -> Any:
         """Return the function that answers for a tab."""

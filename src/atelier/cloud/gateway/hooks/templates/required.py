@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from atelier.cloud.context import Refused
-from atelier.cloud.gateway.hooks import encryption, policies, rules
+from atelier.cloud.gateway.hooks import encryption, policies, rules, scheduler
 from atelier.cloud.gateway.hooks.private import use
 from atelier.cloud.gateway.hooks.templates.completed import is_true
 from atelier.cloud.gateway.settings import REGION
@@ -77,6 +77,15 @@ def rule(properties: Properties) -> None:
             raise Refused(json.loads(refused[2])["message"])
 
 
+def schedule(properties: Properties) -> None:
+    """Refuse a schedule that would never come due, or not as it says."""
+    _present("AWS::Scheduler::Schedule", properties, "ScheduleExpression", "FlexibleTimeWindow", "Target")
+    _present("AWS::Scheduler::Schedule.Target", properties["Target"], "Arn", "RoleArn")
+    if refused := scheduler.refusal(properties):
+        raise Refused(refused)
+    _trusted(properties["Target"]["RoleArn"], "scheduler.amazonaws.com", "the schedule's target")
+
+
 def event_source(properties: Properties) -> None:
     """Refuse a mapping without its two ends."""
     _present("AWS::Lambda::EventSourceMapping", properties, "EventSourceArn", "FunctionName")
@@ -109,6 +118,7 @@ BEFORE: Mapping[str, Before] = {
     "AWS::Events::Rule": rule,
     "AWS::Lambda::EventSourceMapping": event_source,
     "AWS::Lambda::Function": function,
+    "AWS::Scheduler::Schedule": schedule,
     "AWS::SecretsManager::Secret": secret,
     "AWS::StepFunctions::StateMachine": state_machine,
 }

@@ -59,6 +59,7 @@ VOUCHED: Mapping[str, frozenset[str]] = {
     "AWS::Events::Rule": _words(
         "Description EventBusName EventPattern Name ScheduleExpression State Tags Targets"
     ),
+    "AWS::IAM::InstanceProfile": _words("InstanceProfileName Path Roles"),
     "AWS::IAM::ManagedPolicy": _words("Description Groups ManagedPolicyName Path PolicyDocument Roles Users"),
     "AWS::IAM::Policy": _words("Groups PolicyDocument PolicyName Roles Users"),
     "AWS::IAM::Role": _words(

@@ -1,0 +1,1 @@
+"""What starts the community WebUI in its image: for people, and for SageMaker."""

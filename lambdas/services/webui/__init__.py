@@ -1,0 +1,1 @@
+"""What the functions around the WebUI's pipeline do."""

@@ -1,0 +1,1 @@
+"""EC2: instances are containers of the Docker engine that boot like machines."""

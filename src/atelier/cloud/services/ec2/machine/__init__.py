@@ -1,0 +1,1 @@
+"""What is inside a machine: its programs run there, on the standard library alone."""
