@@ -133,9 +133,9 @@ VENDORED = ROOT / "extension" / "atelier_webui" / "contract"
 WITH_THE_WEBUI = {"requests", "PIL", "atelier_webui"}
 OUTER = {"gradio", "fastapi", "starlette", "modules"}
 CORE = (
-    *("abilities", "accounts", "addresses", "client", "errands", "errors", "forms", "generation", "history"),
-    *("infotexts", "jobs", "parameters", "pictures", "private", "results", "scripts", "transport", "uploads"),
-    "versions",
+    *("abilities", "accounts", "addresses", "calls", "client", "errands", "errors", "forms", "generation"),
+    *("history", "infotexts", "jobs", "parameters", "people", "pictures", "private", "results", "scripts"),
+    *("transport", "uploads", "versions"),
 )
 
 

@@ -23,6 +23,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from openapi_schema_validator import OAS30Validator
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from standin_people import People, Refused
 
 from atelier.contract import openapi
 from atelier.contract.operations import OPERATIONS
@@ -32,26 +33,10 @@ ROUTES = [
     (name, each.method, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", each.path) + "/?$"))
     for name, each in OPERATIONS.items()
 ]
-EVERYTHING = (
-    "inference:all",
-    "checkpoint:all",
-    "sagemaker_endpoint:all",
-    "role:all",
-    "user:all",
-    "train:all",
-)
-
-
-class Refused(Exception):
-    """What the caller did wrong."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass
-class Middleware:
+class Middleware(People):
     """What is known, and what is to go wrong."""
 
     tokens: dict[str, str] = field(default_factory=lambda: {"token-of-anna": "anna", "token-of-ben": "ben"})
@@ -66,6 +51,7 @@ class Middleware:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
+        self._settle_people()
         self.endpoint("anna")
         self.checkpoint("tiny.safetensors", status="Active")
         middleware = self
@@ -110,10 +96,6 @@ class Middleware:
 
     def _Ping(self, **_: Any) -> Any:
         return 200, None, "pong"
-
-    def _ListRoles(self, **_: Any) -> Any:
-        role = {"role_name": "artist", "creator": "api", "permissions": list(EVERYTHING)}
-        return 200, {"roles": [role], "last_evaluated_key": None}, "OK"
 
     # checkpoints
 
