@@ -134,8 +134,8 @@ WITH_THE_WEBUI = {"requests", "PIL", "atelier_webui"}
 OUTER = {"gradio", "fastapi", "starlette", "modules"}
 CORE = (
     *("abilities", "accounts", "addresses", "calls", "client", "errands", "errors", "forms", "generation"),
-    *("history", "infotexts", "jobs", "parameters", "people", "pictures", "private", "results", "scripts"),
-    *("transport", "uploads", "versions"),
+    *("history", "infotexts", "jobs", "networks", "parameters", "people", "pictures", "private", "results"),
+    *("scripts", "trainings", "transport", "uploads", "versions"),
 )
 
 

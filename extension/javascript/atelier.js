@@ -48,8 +48,58 @@
         });
     }
 
+    // A LoRA's card writes its tag into the prompt, or takes it out again.
+    function takeLora(card) {
+        const field = element(tabOf(card) + "_prompt").querySelector("textarea");
+        const name = card.dataset.atelierLora;
+        const weight = window.opts?.extra_networks_default_multiplier ?? 1;
+        const rest = field.value.replace(tagOf(name, "g"), "");
+        field.value = rest === field.value ? (rest && rest.trimEnd() + " ") + `<lora:${name}:${weight}>` : rest;
+        updateInput(field);
+        markShelf(card.closest(".atelier-shelf"));
+    }
+
+    function takeVae(card) {
+        const tab = tabOf(card);
+        const isOn = card.getAttribute("aria-pressed") === "true";
+        const field = element(`atelier_${tab}_vae_picked`).querySelector("textarea, input");
+        field.value = isOn ? "Automatic" : card.dataset.atelierVae;
+        updateInput(field);
+        setTimeout(() => press(`atelier_${tab}_vae_pick`), 50);
+    }
+
+    function tabOf(card) {
+        return card.closest("[id^=atelier_shelf_]").id.match(/^atelier_shelf_(\w+)_pane$/)[1];
+    }
+
+    function tagOf(name, flags) {
+        return new RegExp(`\\s*<lora:${name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}(:[^>]*)?>`, flags);
+    }
+
+    function markShelf(shelf) {
+        if (!shelf?.offsetParent) {
+            return;
+        }
+        const tab = tabOf(shelf);
+        const prompt = element(tab + "_prompt").querySelector("textarea").value;
+        const vae = element(`atelier_${tab}_vae`).querySelector("input")?.value;
+        shelf.querySelectorAll(".atelier-card").forEach((card) => {
+            const lora = card.dataset.atelierLora;
+            const isOn = lora === undefined ? card.dataset.atelierVae === vae : tagOf(lora).test(prompt);
+            card.setAttribute("aria-pressed", String(isOn));
+        });
+    }
+
+    function search(field) {
+        const wanted = field.value.toLowerCase();
+        field.closest(".atelier-shelf").querySelectorAll("[role=listitem]").forEach((item) => {
+            item.classList.toggle("atelier-hidden", !item.textContent.toLowerCase().includes(wanted));
+        });
+    }
+
     // A cloud that is slow or gone must not fill the WebUI's queue, which all its tabs share.
     function lookAgain() {
+        gradioApp().querySelectorAll(".atelier-shelf").forEach(markShelf);
         const jobs = element("atelier_jobs");
         const seen = jobs && jobs.offsetParent !== null && !document.hidden;
         hearAnswer();
@@ -127,9 +177,20 @@
     window.atelierReloadAccounts = reloadAccounts;
 
     document.addEventListener("click", (event) => {
-        const card = event.composedPath()[0].closest?.("[data-atelier-job]");
-        if (card) {
+        const card = event.composedPath()[0].closest?.(".atelier-card");
+        if (card?.dataset.atelierJob) {
             choose(card);
+        } else if (card?.dataset.atelierLora) {
+            takeLora(card);
+        } else if (card?.dataset.atelierVae) {
+            takeVae(card);
+        }
+    });
+
+    document.addEventListener("input", (event) => {
+        const field = event.composedPath()[0];
+        if (field.matches?.(".atelier-search")) {
+            search(field);
         }
     });
 
@@ -137,7 +198,8 @@
         WIRED.forEach((wait) => setTimeout(reloadAccounts, wait));
         keepPlace();
         gradioApp().querySelectorAll("[id^=atelier_] > .label-wrap:not(button)").forEach(openByKeyboard);
-        gradioApp().querySelectorAll("[id^=atelier_pane_]:not(button)").forEach(refreshWhenSeen);
+        gradioApp().querySelectorAll("[id^=atelier_pane_]:not(button), [id^=atelier_shelf_][id$=_pane]")
+            .forEach(refreshWhenSeen);
         setInterval(lookAgain, LOOK_AGAIN);
     });
 })();

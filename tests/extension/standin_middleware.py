@@ -118,7 +118,8 @@ class Middleware(People):
         self.checkpoints[id] = made
         return made
 
-    def _ListCheckpoints(self, query: dict[str, Any], **_: Any) -> Any:
+    def _ListCheckpoints(self, query: dict[str, Any], user: str, **_: Any) -> Any:
+        self._allow(user, "checkpoint:all", "checkpoint:list")
         wanted = query.get("types") or query.get("types[]")
         states = query.get("status") or query.get("status[]")
         found = [

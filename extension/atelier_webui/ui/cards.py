@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 
-from atelier_webui.errors import Problem
 from atelier_webui.ui import words
+from atelier_webui.ui.thumbnails import SIDE, Thumbnails
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from atelier_webui.contract.api.inferences import Inference
     from atelier_webui.jobs import Jobs
-
-SIDE = 192
-AT_ONCE = 6
-MOST_KEPT = 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,39 +29,15 @@ class Card:
     picture: str = ""
 
 
-class Thumbnails:
-    """Thumbnails as data URLs; those of jobs that are over never change and are kept."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, str] = {}
-
-    def of(self, jobs: Jobs, listed: Sequence[Inference]) -> dict[str, str]:
-        """Return what there is, by job; the others are got several at once."""
-        done = [each.InferenceJobId for each in listed if each.status == "succeeded"]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda id: self._get(jobs, id), (id for id in done if id not in self._kept)))
-        found = {id: self._kept.get(id, "") for id in done}  # another page may have cleared them meanwhile
-        return {id: picture for id, picture in found.items() if picture}
-
-    def _get(self, jobs: Jobs, id: str) -> None:
-        from atelier_webui.results import thumbnail
-
-        try:
-            image = thumbnail(jobs.client.inference(id), jobs.client, size=SIDE)
-        except Problem:
-            return  # a picture of a picture: its job's own view says what is wrong
-        if image is None:
-            return
-        written = io.BytesIO()
-        image.convert("RGB").save(written, "JPEG", quality=80)
-        if len(self._kept) >= MOST_KEPT:
-            self._kept.clear()
-        self._kept[id] = f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode()}"
-
-
 def cards(jobs: Jobs, listed: Sequence[Inference], thumbnails: Thumbnails) -> list[Card]:
     """Return what is to be seen of jobs."""
-    pictures = thumbnails.of(jobs, listed)
+    from atelier_webui.results import thumbnail
+
+    def first(id: str) -> Image | None:
+        return thumbnail(jobs.client.inference(id), jobs.client, size=SIDE)
+
+    done = [each.InferenceJobId for each in listed if each.status == "succeeded"]
+    pictures = thumbnails.of({id: partial(first, id) for id in done})
     return [
         Card(
             id=each.InferenceJobId,
