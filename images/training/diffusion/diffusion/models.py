@@ -53,7 +53,7 @@ class Models:
     """The last few checkpoints that were used, loaded."""
 
     def __init__(self, most: int, place: Place) -> None:
-        diffusers_logging.set_verbosity_error()
+        quiet()
         self._most, self._place = most, place
         self._loaded: OrderedDict[str, Model] = OrderedDict()
 
@@ -68,6 +68,11 @@ class Models:
             found = load(checkpoint.path, self._place)
         self._loaded[checkpoint.sha256] = found
         return found
+
+
+def quiet() -> None:
+    """Let diffusers say nothing but errors."""
+    diffusers_logging.set_verbosity_error()
 
 
 def load(path: Path, place: Place) -> Model:
