@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "deploy": ("atelier.cli.deploy:deploy", "Deploy the training pipeline, the middleware, or both."),
     "outputs": ("atelier.cli.outputs:outputs", "Say where a deployed part is to be reached."),
     "tokens": ("atelier.cli.tokens:tokens", "Make, list and revoke tokens of the middleware's API."),
+    "merge": ("atelier.cli.merge:merge", "Merge checkpoints, on this machine."),
     "pipeline": ("atelier.cli.pipeline:pipeline", "Follow and steer the pipelines."),
     "models": ("atelier.cli.models:models", "Look into the model registry."),
     "invoke": ("atelier.cli.invoke:invoke", "Let the published model go on from a prompt."),
