@@ -27,7 +27,7 @@ Code = Mapping[str, tuple[str, bytes]]
 STORAGE, ACCOUNT = "storage", "account"
 IMAGES, API = "middleware-images", "middleware-api"
 ORDER = (STORAGE, ACCOUNT, "registry", "training-pipeline")
-MIDDLEWARE = (STORAGE, ACCOUNT, "middleware-state", IMAGES, "middleware-jobs", API)
+MIDDLEWARE = (STORAGE, ACCOUNT, "middleware-state", IMAGES, "middleware-jobs", "middleware-work", API)
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"pipeline": ORDER, "middleware": MIDDLEWARE, "all": tuple(dict.fromkeys((*ORDER, *MIDDLEWARE)))}
 )

@@ -16,6 +16,7 @@ from atelier.templates import (
     middleware_images,
     middleware_jobs,
     middleware_state,
+    middleware_work,
     registry,
     serving_api,
     storage,
@@ -32,6 +33,7 @@ TEMPLATES: Mapping[str, Callable[[], Template]] = {
     "middleware-state": middleware_state.template,
     "middleware-images": middleware_images.template,
     "middleware-jobs": middleware_jobs.template,
+    "middleware-work": middleware_work.template,
     "middleware-api": middleware_api.template,
 }
 """All stacks by name, in the order in which they first come to be."""

@@ -44,3 +44,18 @@ INFERENCES = Table(
     ),
 )
 """Jobs by their ids; the last index has only those that run."""
+
+WORK = Table(
+    hash="id",
+    indexes=(
+        Index(name="kind-created-index", hash="kind", range="created"),
+        Index(name="running-created-index", hash="running", range="created"),
+    ),
+)
+"""Trainings, merges and crops by their ids; the last index has only those that have not ended."""
+
+DATASETS = Table(
+    hash="id",
+    indexes=(Index(name="kind-created-index", hash="kind", range="created"),),
+)
+"""Datasets by their names."""
