@@ -5,14 +5,20 @@
 
     // gradio shows a button some time before it listens to it, and does not say when it does.
     const WIRED = [200, 1000, 3000];
-    const LOOK_AGAIN = 1200;  // milliseconds, while a job that is seen is not over
+    const LOOK_AGAIN = 1200;  // milliseconds, while something that is seen is not over
+    // The lists with cards to choose from, what a click on one is written into, and how often they change.
+    const LISTS = [
+        {list: "atelier_jobs", card: "atelierJob", chosen: "atelier_job",
+            look: "atelier_jobs_refresh", message: "atelier_jobs_message", every: 0},
+        {list: "atelier_trainings", card: "atelierTraining", chosen: "atelier_training",
+            look: "atelier_training_look", message: "atelier_training_message", every: 3000},
+        {list: "atelier_merges", card: "atelierMerge", chosen: "atelier_merge",
+            look: "atelier_merge_look", message: "atelier_merge_message", every: 3000},
+        {list: "atelier_datasets", card: "atelierDataset", chosen: "atelier_dataset",
+            look: "atelier_datasets_look", message: "atelier_datasets_message", every: 5000},
+    ];
     // milliseconds without an answer before it is asked for again: at first, at most
     const PATIENCE = [10000, 120000];
-
-    let chosen = null;
-    let answered = null;
-    let patience = PATIENCE[0];
-    let notBefore = 0;
 
     function element(id) {
         return gradioApp().querySelector("#" + id);
@@ -33,18 +39,18 @@
         press("atelier_accounts_refresh");
     }
 
-    function choose(card) {
-        const field = element("atelier_job").querySelector("textarea, input");
-        chosen = card.dataset.atelierJob;
-        field.value = chosen;
+    function choose(which, card) {
+        const field = element(which.chosen).querySelector("textarea, input");
+        field.value = card.dataset[which.card];
         updateInput(field);
-        mark(chosen);
-        setTimeout(() => press("atelier_job_show"), 50);
+        mark(which);
+        setTimeout(() => press(which.chosen + "_show"), 50);
     }
 
-    function mark(job) {
-        gradioApp().querySelectorAll("[data-atelier-job]").forEach((card) => {
-            card.setAttribute("aria-pressed", String(card.dataset.atelierJob === job));
+    function mark(which) {
+        const chosen = element(which.chosen)?.querySelector("textarea, input")?.value;
+        element(which.list)?.querySelectorAll(".atelier-card").forEach((card) => {
+            card.setAttribute("aria-pressed", String(card.dataset[which.card] === chosen));
         });
     }
 
@@ -98,26 +104,30 @@
     }
 
     // A cloud that is slow or gone must not fill the WebUI's queue, which all its tabs share.
-    function lookAgain() {
-        gradioApp().querySelectorAll(".atelier-shelf").forEach(markShelf);
-        const jobs = element("atelier_jobs");
-        const seen = jobs && jobs.offsetParent !== null && !document.hidden;
-        hearAnswer();
-        if (seen && Date.now() >= notBefore && jobs.querySelector("[data-atelier-waits]")) {
-            notBefore = Date.now() + patience;
-            patience = Math.min(2 * patience, PATIENCE[1]);
-            press("atelier_jobs_refresh");
-        }
-    }
+    function watch(which) {
+        let answered = null;
+        let patience = PATIENCE[0];
+        let notBefore = 0;
 
-    function hearAnswer() {
-        const mark = element("atelier_jobs_message")?.querySelector("[data-atelier-answered]");
-        const last = mark?.dataset.atelierAnswered;
-        if (last && last !== answered) {
-            answered = last;
-            patience = PATIENCE[0];
-            notBefore = 0;
+        function hearAnswer() {
+            const last = element(which.message)?.querySelector("[data-atelier-answered]")?.dataset.atelierAnswered;
+            if (last && last !== answered) {
+                answered = last;
+                patience = PATIENCE[0];
+                notBefore = Date.now() + which.every;
+            }
         }
+
+        return () => {
+            const list = element(which.list);
+            const seen = list && list.offsetParent !== null && !document.hidden;
+            hearAnswer();
+            if (seen && Date.now() >= notBefore && list.querySelector("[data-atelier-waits]")) {
+                notBefore = Date.now() + patience;
+                patience = Math.min(2 * patience, PATIENCE[1]);
+                press(which.look);
+            }
+        };
     }
 
     // What a pane shows is asked for when it comes in sight.
@@ -133,24 +143,27 @@
     }
 
     // A new list is new elements: the one that was chosen and the one that had the focus have them again.
-    function keepPlace() {
+    function keepPlace(which) {
         let focused = null;
-        const jobs = element("atelier_jobs");
-        if (!jobs) {
+        const list = element(which.list);
+        if (!list) {
             return;
         }
-        jobs.addEventListener("focusin", (event) => {
-            focused = event.target.dataset.atelierJob;
+        list.addEventListener("focusin", (event) => {
+            focused = event.target.dataset[which.card];
         });
         new MutationObserver(() => {
-            mark(chosen);
+            mark(which);
             const lost = document.activeElement === document.body;
+            const same = [...list.querySelectorAll(".atelier-card")].find((card) => {
+                return card.dataset[which.card] === focused;
+            });
             if (focused && lost) {
-                jobs.querySelector(`[data-atelier-job="${CSS.escape(focused)}"]`)?.focus();
+                same?.focus();
             }
-        }).observe(jobs, {childList: true, subtree: true});
+        }).observe(list, {childList: true, subtree: true});
         document.addEventListener("focusin", (event) => {
-            if (!jobs.contains(event.target)) {
+            if (!list.contains(event.target)) {
                 focused = null;
             }
         });
@@ -170,7 +183,7 @@
 
     // What is out of sight is asked for when it comes in sight.
     window.atelierPress = (id) => {
-        if (element(id)?.offsetParent) {
+        if (element(id)?.closest("[id^=atelier_pane_]")?.offsetParent) {
             press(id);
         }
     };
@@ -178,8 +191,9 @@
 
     document.addEventListener("click", (event) => {
         const card = event.composedPath()[0].closest?.(".atelier-card");
-        if (card?.dataset.atelierJob) {
-            choose(card);
+        const which = LISTS.find((each) => card?.dataset[each.card]);
+        if (which) {
+            choose(which, card);
         } else if (card?.dataset.atelierLora) {
             takeLora(card);
         } else if (card?.dataset.atelierVae) {
@@ -196,10 +210,14 @@
 
     onUiLoaded(() => {
         WIRED.forEach((wait) => setTimeout(reloadAccounts, wait));
-        keepPlace();
+        LISTS.forEach(keepPlace);
         gradioApp().querySelectorAll("[id^=atelier_] > .label-wrap:not(button)").forEach(openByKeyboard);
         gradioApp().querySelectorAll("[id^=atelier_pane_]:not(button), [id^=atelier_shelf_][id$=_pane]")
             .forEach(refreshWhenSeen);
-        setInterval(lookAgain, LOOK_AGAIN);
+        const looks = LISTS.map(watch);
+        setInterval(() => {
+            looks.forEach((look) => look());
+            gradioApp().querySelectorAll(".atelier-shelf").forEach(markShelf);
+        }, LOOK_AGAIN);
     });
 })();

@@ -15,7 +15,6 @@ import sys
 import threading
 import uuid
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -24,6 +23,7 @@ from openapi_schema_validator import OAS30Validator
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from standin_people import People, Refused
+from standin_work import Work, now
 
 from atelier.contract import openapi
 from atelier.contract.operations import OPERATIONS
@@ -36,7 +36,7 @@ ROUTES = [
 
 
 @dataclass
-class Middleware(People):
+class Middleware(People, Work):
     """What is known, and what is to go wrong."""
 
     tokens: dict[str, str] = field(default_factory=lambda: {"token-of-anna": "anna", "token-of-ben": "ben"})
@@ -52,6 +52,7 @@ class Middleware(People):
 
     def __post_init__(self) -> None:
         self._settle_people()
+        self._settle_work()
         self.endpoint("anna")
         self.checkpoint("tiny.safetensors", status="Active")
         middleware = self
@@ -347,11 +348,6 @@ def _row(world: Middleware, id: str, body: dict[str, Any], endpoint: str) -> dic
         "startTime": now(),
         "params": params,
     }
-
-
-def now() -> str:
-    """Return the time as the API writes it."""
-    return datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")  # noqa: UP017
 
 
 def colour(params: dict[str, Any], seed: int) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""The cards of jobs: a thumbnail, how it stands, what was asked for; each is a button."""
+"""Cards of what the cloud has or does: a thumbnail, how it stands, what it is; each is a button."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What is seen of a job."""
+    """What is seen of something; while one *waits*, the page asks for the list again and again."""
 
     id: str
     status: str
     text: str
     time: str
     picture: str = ""
+    waits: bool = False
 
 
 def cards(jobs: Jobs, listed: Sequence[Inference], thumbnails: Thumbnails) -> list[Card]:
     """Return what is to be seen of jobs."""
+    from atelier_webui.jobs import ENDED
     from atelier_webui.results import thumbnail
 
     def first(id: str) -> Image | None:
@@ -45,6 +47,7 @@ def cards(jobs: Jobs, listed: Sequence[Inference], thumbnails: Thumbnails) -> li
             text=_asked(jobs, each.InferenceJobId),
             time=words.when(each.createTime),
             picture=pictures.get(each.InferenceJobId, ""),
+            waits=each.status not in ENDED,
         )
         for each in listed
     ]
@@ -55,24 +58,22 @@ def _asked(jobs: Jobs, id: str) -> str:
     return str(known[0].payload.get("prompt", "")) if known else ""
 
 
-def html(shown: Iterable[Card]) -> str:
-    """Return the cards; the page asks again by itself while one of them is not over."""
-    made = [_card(each) for each in shown]
+def html(shown: Iterable[Card], *, of: str = "job", empty: str = "There is no such job.") -> str:
+    """Return the cards *of* a kind that the page knows how to choose."""
+    made = [_card(each, of) for each in shown]
     if not made:
-        return words.note("There is no such job.")
+        return words.note(empty)
     return f'<div class="atelier-cards" role="list">{"".join(made)}</div>'
 
 
-def _card(card: Card) -> str:
-    from atelier_webui.jobs import ENDED
-
-    waits = "" if card.status in ENDED else " data-atelier-waits"
+def _card(card: Card, of: str) -> str:
+    waits = " data-atelier-waits" if card.waits else ""
     image = f'<img src="{card.picture}" alt="">' if card.picture else '<span class="atelier-blank"></span>'
-    id, status, prompt = map(escape, (card.id, card.status, card.text or f"Job {card.id[:8]}"))
+    id, status, text = map(escape, (card.id, card.status, card.text or f"{of.capitalize()} {card.id[:8]}"))
     return (
         '<div role="listitem"><button type="button" class="atelier-card" '
-        f'data-atelier-job="{id}"{waits}>{image}'
+        f'data-atelier-{of}="{id}"{waits}>{image}'
         f'<span class="atelier-status" data-status="{status}">{status}</span>'
-        f'<span class="atelier-prompt" title="{prompt}">{prompt}</span>'
+        f'<span class="atelier-prompt" title="{text}">{text}</span>'
         f"<time>{escape(card.time)}</time></button></div>"
     )

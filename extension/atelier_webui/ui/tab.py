@@ -8,10 +8,13 @@ import gradio as gr
 
 from atelier_webui.compat import own_setting
 from atelier_webui.desk import Desk
-from atelier_webui.ui import accounts, checkpoints, endpoints, jobs, users
+from atelier_webui.ui import accounts, checkpoints, datasets, endpoints, jobs, merge, training, users
 
 PANES = (
     ("Jobs", jobs),
+    ("Datasets", datasets),
+    ("Training", training),
+    ("Merge", merge),
     ("Checkpoints", checkpoints),
     ("Endpoints", endpoints),
     ("Users", users),
