@@ -29,7 +29,7 @@ def merged(folder, recipe, *tensors, **more):
     parents = []
     for at, each in enumerate(tensors):
         path = each if isinstance(each, Path) else write(folder / f"{'abc'[at]}.safetensors", each)
-        parents.append(Parent(path, path.name))
+        parents.append(Parent(path, str(path)))
     return merging.merge(recipe, parents, folder / "out.safetensors", **more)
 
 

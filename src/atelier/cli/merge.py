@@ -16,7 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from atelier.cli import output
 from atelier.cli.connect import as_json
 from atelier.cli.errors import Command, Interrupted
-from atelier.merging.recipe import PARENTS, PRECISIONS, WEIGHTED_SUM
+from atelier.merging.recipe import PARENTS, PRECISIONS, WEIGHTED_SUM, Recipe
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -42,7 +42,7 @@ SHOWN = 5
 @click.option(
     "--multiplier",
     type=click.FloatRange(0, 1),
-    default=0.5,
+    default=Recipe.multiplier,
     show_default=True,
     help="How much of B is in the sum, or of B's difference to C is added.",
 )
@@ -68,12 +68,11 @@ def merge(
     """
     # imported late: numpy takes a moment, and `atelier --help` needs none of it
     from atelier.merging import merge as merging
-    from atelier.merging.recipe import Recipe
 
     if len(checkpoints) != PARENTS[method]:
         raise click.UsageError(f"{method} takes {PARENTS[method]} of them, not {len(checkpoints)}")
     recipe = Recipe(method, multiplier, precision)
-    parents = [merging.Parent(each, each.name) for each in checkpoints]
+    parents = [merging.Parent(each, str(each)) for each in checkpoints]
     start = time.monotonic()
     with terminable(), shown(output.console(stderr=True)) as progress:
         result = merging.merge(recipe, parents, out, progress=progress)

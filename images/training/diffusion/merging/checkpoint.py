@@ -64,12 +64,12 @@ class Tensor:
 class Checkpoint:
     """An open checkpoint."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, name: str) -> None:
+        self.name = name
         try:
             self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except OSError as error:
-            raise MergeError(f"{path} cannot be read: {error.strerror}") from None
+            raise MergeError(f"{name} cannot be read: {error.strerror}") from None
         try:
             self.tensors, self.metadata, self.size = self._understood()
         except BaseException:
@@ -94,13 +94,13 @@ class Checkpoint:
         try:
             self._fill(into, start)
         except OSError as error:
-            raise MergeError(f"{self.path} cannot be read: {error.strerror}") from None
+            raise MergeError(f"{self.name} cannot be read: {error.strerror}") from None
 
     def _fill(self, into: memoryview, start: int) -> None:
         while into:
             found = os.preadv(self._descriptor, [into], start)
             if not found:
-                raise MergeError(f"{self.path} became shorter while it was read: nothing was merged")
+                raise MergeError(f"{self.name} became shorter while it was read: nothing was merged")
             into, start = into[found:], start + found
 
     def _understood(self) -> "tuple[dict[str, Tensor], dict[str, str], int]":
@@ -108,11 +108,11 @@ class Checkpoint:
         start = self._beginning(8)
         if start.startswith(PICKLES):
             raise MergeError(
-                f"{self.path} is a pickled file, which may hold code: convert it to .safetensors"
+                f"{self.name} is a pickled file, which may hold code: convert it to .safetensors"
             )
         length = int.from_bytes(start, "little")
         if len(start) < 8 or not 2 <= length <= min(LONGEST, size - 8):
-            raise MergeError(f"{self.path} is not a .safetensors file, or only the beginning of one")
+            raise MergeError(f"{self.name} is not a .safetensors file, or only the beginning of one")
         raw = bytearray(length)
         self.read(memoryview(raw), 8)
         try:
@@ -120,7 +120,7 @@ class Checkpoint:
             metadata = {str(key): str(value) for key, value in table.pop("__metadata__", {}).items()}
             tensors = {name: _tensor(entry, 8 + length) for name, entry in table.items()}
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
-            raise MergeError(f"{self.path} has a damaged header: fetch or convert it again") from None
+            raise MergeError(f"{self.name} has a damaged header: fetch or convert it again") from None
         self._check_extent(tensors.values(), 8 + length, size)
         return {_modern(name): each for name, each in tensors.items()}, metadata, size
 
@@ -128,18 +128,18 @@ class Checkpoint:
         try:
             return os.pread(self._descriptor, length, 0)
         except OSError as error:  # a folder can be opened, but not read
-            raise MergeError(f"{self.path} cannot be read: {error.strerror}") from None
+            raise MergeError(f"{self.name} cannot be read: {error.strerror}") from None
 
     def _check_extent(self, tensors: Iterable[Tensor], start: int, size: int) -> None:
         """Refuse tensors that overlap, leave holes, or do not end where the file does."""
         for each in sorted(tensors, key=lambda each: (each.start, each.count)):
             if each.start != start:
-                raise MergeError(f"{self.path} has a damaged header: its tensors overlap or leave holes")
+                raise MergeError(f"{self.name} has a damaged header: its tensors overlap or leave holes")
             start += each.count * each.width
         if start > size:
-            raise MergeError(f"{self.path} is cut short: it has {size:,} of {start:,} bytes; fetch it again")
+            raise MergeError(f"{self.name} is cut short: it has {size:,} of {start:,} bytes; fetch it again")
         if start < size:
-            raise MergeError(f"{self.path} is longer than its header says: {size:,} for {start:,} bytes")
+            raise MergeError(f"{self.name} is longer than its header says: {size:,} for {start:,} bytes")
 
     def check_is_stable_diffusion(self) -> None:
         """Refuse what is not a whole checkpoint; say what it is, if that is known."""
@@ -149,7 +149,7 @@ class Checkpoint:
             (told for start, told in OTHERS.items() if any(n.startswith(start) for n in self.tensors)), ""
         )
         told = f"it is {other}" if other else f"it has no tensor {UNET}*"
-        raise MergeError(f"{self.path} is not a Stable Diffusion checkpoint: {told}")
+        raise MergeError(f"{self.name} is not a Stable Diffusion checkpoint: {told}")
 
 
 def _once(pairs: "list[tuple[str, Any]]") -> "dict[str, Any]":

@@ -29,7 +29,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Parent:
-    """A checkpoint to merge: its file, its name, and its SHA-256 if that is known and to be compared."""
+    """A checkpoint to merge: its file, what to call it, and its SHA-256 if that is to be compared."""
 
     path: Path
     name: str
@@ -61,17 +61,18 @@ def merge(
     *progress* hears of bytes done, of how many; what it raises ends the merge. Without hashes the result does
     not say who its parents were, but nothing is read twice.
     """
-    recipe.check(len(parents))
+    recipe.check()
+    recipe.check_parents(len(parents))
     if any(output.resolve() == each.path.resolve() for each in parents):
         raise MergeError(f"{output} is to be merged itself: give the result another name")
     with ExitStack() as stack:
-        opened = [stack.enter_context(Checkpoint(each.path)) for each in parents]
+        opened = [stack.enter_context(Checkpoint(each.path, each.name)) for each in parents]
         for each in opened:
             each.check_is_stable_diffusion()
         planned = plan.make(recipe, opened)
         pool = stack.enter_context(ThreadPoolExecutor(_workers(), thread_name_prefix="merge"))
         known = _known(parents, opened, pool) if hashed else (None,) * len(parents)
-        named = list(zip([each.name for each in parents], opened, known, strict=True))
+        named = list(zip(opened, known, strict=True))
         told = metadata.written(recipe, output.name.removesuffix(".safetensors"), named, planned.report)
         header = _header(planned, told)
         size = len(header) + planned.size
@@ -222,5 +223,5 @@ class _Work:
 
     def _check(self, parent: int, raw: Bytes, name: str, kind: str) -> None:
         if not is_finite(raw, kind):
-            path = self._parents[parent].path
-            raise MergeError(f"{path} is damaged: {name} holds infinity, or what is no number (NaN)")
+            who = self._parents[parent].name
+            raise MergeError(f"{who} is damaged: {name} holds infinity, or what is no number (NaN)")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from .checkpoint import Checkpoint
@@ -18,13 +19,13 @@ PLACES = ("primary", "secondary", "tertiary")
 def written(
     recipe: Recipe,
     name: str,
-    parents: "Sequence[tuple[str, Checkpoint, Hashes | None]]",
+    parents: "Sequence[tuple[Checkpoint, Hashes | None]]",
     report: Report,
 ) -> "dict[str, str]":
     """Return the metadata of a merge called *name*."""
-    first = parents[0][1].metadata
+    first = parents[0][0].metadata
     kept = {key: value for key, value in first.items() if not key.startswith(OWN)}
-    hashes = [None if each is None else each.sha256 for *_, each in parents] + [None] * 3
+    hashes = [None if each is None else each.sha256 for _, each in parents] + [None] * 3
     told = {
         "type": "atelier",
         **{f"{place}_model_hash": hashes[at] for at, place in enumerate(PLACES)},
@@ -39,11 +40,12 @@ def written(
     return {**kept, "format": "pt", RECIPE: json.dumps(told), MODELS: json.dumps(_models(parents))}
 
 
-def _models(parents: "Sequence[tuple[str, Checkpoint, Hashes | None]]") -> "dict[str, Any]":
+def _models(parents: "Sequence[tuple[Checkpoint, Hashes | None]]") -> "dict[str, Any]":
     """Return what is known of every checkpoint that went into this one, and into those."""
     found: dict[str, Any] = {}
-    for name, checkpoint, hashes in parents:
+    for checkpoint, hashes in parents:
         if hashes is not None:
+            name = PurePath(checkpoint.name).name
             own = {"name": name, "legacy_hash": hashes.legacy, RECIPE: _object(checkpoint.metadata, RECIPE)}
             found = {**(_object(checkpoint.metadata, MODELS) or {}), **found, hashes.sha256: own}
     return found

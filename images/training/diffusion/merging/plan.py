@@ -96,7 +96,7 @@ def make(recipe: Recipe, parents: "Sequence[Checkpoint]") -> Plan:
         report.dropped = [name for name in parents[1].tensors if name not in parents[0].tensors]
         if not report.merged:
             raise MergeError(
-                f"{parents[1].path} shares no key with {parents[0].path}: there is nothing to merge"
+                f"{parents[1].name} shares no key with {parents[0].name}: there is nothing to merge"
             )
     kinds = {name: _kind(parts[0], recipe) for name, parts in sources.items()}
     # the format wants numbers aligned: the widest first, and otherwise in A's order
@@ -134,7 +134,7 @@ def _check_kinds(name: str, parents: "Sequence[Checkpoint]", parts: "tuple[Tenso
     for parent, part in zip(parents, parts, strict=True):
         if part.kind.startswith("F8"):
             raise MergeError(
-                f"{parent.path}: {name} is {part.kind}; only fp16, bf16, fp32 and fp64 are merged"
+                f"{parent.name}: {name} is {part.kind}; only fp16, bf16, fp32 and fp64 are merged"
             )
 
 
@@ -148,19 +148,19 @@ def _check_shapes(
     own, other = parts[0].shape, parts[1].shape
     if recipe.method == ADD_DIFFERENCE and _plain(other) != _plain(parts[2].shape):
         raise MergeError(
-            f"{name} is {_times(other)} in {parents[1].path}, but {_times(parts[2].shape)} in "
-            f"{parents[2].path}: their difference cannot be taken"
+            f"{name} is {_times(other)} in {parents[1].name}, but {_times(parts[2].shape)} in "
+            f"{parents[2].name}: their difference cannot be taken"
         )
     if _plain(own) == _plain(other):
         return
     if _is_first_layer(other, own):
         kind = WIDER[other[1]]
         raise MergeError(
-            f"{parents[1].path} is an {kind} model, {parents[0].path} is not: make it the first, A"
+            f"{parents[1].name} is an {kind} model, {parents[0].name} is not: make it the first, A"
         )
     if not _is_first_layer(own, other):
         raise MergeError(
-            f"{name} is {_times(own)} in {parents[0].path}, but {_times(other)} in {parents[1].path}: "
+            f"{name} is {_times(own)} in {parents[0].name}, but {_times(other)} in {parents[1].name}: "
             "they are of different architectures"
         )
     report.partial.append(name)

@@ -23,17 +23,20 @@ class Recipe:
     """A method, how much of it, and in what the result is written; without *precision*, as A is."""
 
     method: str
-    multiplier: float = 0.5
+    multiplier: float = 0.3
     precision: "str | None" = None
 
-    def check(self, parents: int) -> None:
-        """Refuse what cannot be asked for, or not of so many checkpoints."""
+    def check(self) -> None:
+        """Refuse what cannot be asked for."""
         if self.method not in PARENTS:
             raise MergeError(f"method {self.method!r} is none of {', '.join(PARENTS)}")
         if self.precision is not None and self.precision not in PRECISIONS:
             raise MergeError(f"precision {self.precision!r} is none of {', '.join(PRECISIONS)}")
         if not (math.isfinite(self.multiplier) and 0 <= self.multiplier <= 1):
             raise MergeError(f"multiplier {self.multiplier} is not between 0 and 1")
+
+    def check_parents(self, parents: int) -> None:
+        """Refuse another number of checkpoints than the method takes."""
         wanted = PARENTS[self.method]
         if parents != wanted:
             many = "one checkpoint" if wanted == 1 else f"{wanted} checkpoints"
