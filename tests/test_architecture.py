@@ -142,9 +142,9 @@ VENDORED = ROOT / "extension" / "atelier_webui" / "contract"
 WITH_THE_WEBUI = {"requests", "PIL", "atelier_webui"}
 OUTER = {"gradio", "fastapi", "starlette", "modules"}
 CORE = (
-    *("abilities", "accounts", "addresses", "calls", "client", "errands", "errors", "forms", "generation"),
-    *("history", "infotexts", "jobs", "networks", "parameters", "people", "pictures", "private", "results"),
-    *("scripts", "trainings", "transport", "uploads", "versions"),
+    *("abilities", "accounts", "addresses", "calls", "client", "datasets", "errands", "errors", "forms"),
+    *("generation", "history", "infotexts", "jobs", "merges", "networks", "parameters", "people", "pictures"),
+    *("private", "recipes", "results", "scripts", "trainings", "transport", "uploads", "versions"),
 )
 
 

@@ -57,7 +57,10 @@ class People:
 
     def _CreateRole(self, body: Any, user: str, **_: Any) -> Any:
         self._allow(user, "role:all", "role:create")
-        if beyond := sorted({*body["permissions"]} - {*self._held(user)}):
+        held = {*self._held(user)}
+        if beyond := [
+            each for each in body["permissions"] if not {each, f"{each.partition(':')[0]}:all"} & held
+        ]:
             raise Refused(400, f"creator has no permission {beyond[0]}")
         self.role(body["role_name"], *body["permissions"])
         return 201, None, "role created"

@@ -12,10 +12,10 @@ from atelier_webui.compat import listen
 from atelier_webui.datasets import Shelves
 from atelier_webui.desk import Desk
 from atelier_webui.errors import Problem
+from atelier_webui.recipes import Recipe
 from atelier_webui.trainings import ENDED, Training, log, picture
 from atelier_webui.ui import cards, plot, recipes, words, work
 from atelier_webui.ui.answers import pressing, telling
-from atelier_webui.ui.recipes import Recipe
 from atelier_webui.ui.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def _choices(desk: Desk, account: str) -> list[Any]:
 
 def _begin(desk: Desk, account: str, recipe: Recipe) -> list[Any]:
     on, settings = recipe.on(), recipe.settings()
-    made = Training(desk.client(account)).begin(on, recipe.output_name.strip(), settings)
-    told = f"The training of {recipe.output_name.strip()} begins; its loss and samples appear below."
+    made = Training(desk.client(account)).begin(on, recipe.name, settings)
+    told = f"The training of {recipe.name} begins; its loss and samples appear below."
     return [words.note(told), made.id]
 
 
