@@ -17,9 +17,6 @@ SUCCESS_TOPIC = Parameter(
 ERROR_TOPIC = Parameter(
     "WorkErrorTopicArn", Type="String", Description="Where it is told that work has failed, and why."
 )
-REPOSITORY = Parameter(
-    "DiffusionRepositoryName", Type="String", Description="The repository of the image that works."
-)
 LONGEST = Parameter(
     "WorkSeconds",
     Type="Number",
@@ -46,7 +43,6 @@ def template() -> Template:
         middle.DATASETS,
         middle.WORK_INSTANCE,
         middle.ENDPOINT_IMAGE,
-        REPOSITORY,
         SUCCESS_TOPIC,
         ERROR_TOPIC,
         LONGEST,
@@ -104,7 +100,7 @@ def job_role() -> iam.Role:
         allow(["s3:ListBucket"], parts.bucket_arn(middle.BUCKET)),
         allow(
             ["ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage"],
-            arn("ecr", f"repository/${{{REPOSITORY.title}}}"),
+            arn("ecr", "repository/*"),
         ),
         allow(["ecr:GetAuthorizationToken"], "*"),
         allow(

@@ -126,6 +126,8 @@ def finish(id: str, *, now: str, world: World) -> Work:
         raise Failed("the job ended without a result")
     if was.kind == "crop":
         crops.keep(was, result, datasets=world.datasets, files=world.files)
+    elif not any(key == was.output for key, _ in world.files.sizes(was.output)):
+        raise Failed("the job ended without what it was to make")
     else:
         products.keep(was.result, str(result.get("sha256", "")), world=world.checkpoints)
     ended = _end(id, partial(Work.to, status="Completed", completed=now), world)
