@@ -12,6 +12,7 @@ from atelier_webui.calls import Calls
 from atelier_webui.datasets import Shelves
 from atelier_webui.errors import Problem
 from atelier_webui.ui import words
+from atelier_webui.ui.cards import cover
 from atelier_webui.ui.thumbnails import AT_ONCE, Thumbnails
 
 if TYPE_CHECKING:
@@ -117,10 +118,9 @@ def _stem(file: DatasetFile) -> str:
 
 def _item(file: DatasetFile, picture: str, captions: dict[str, str]) -> str:
     name = escape(file.name)
-    image = f'<img src="{picture}" alt="{name}">' if picture else '<span class="atelier-blank"></span>'
     caption = escape(captions.get(_stem(file), ""))
     wrong = "" if file.dataStatus == "Enabled" else escape(file.reason or file.dataStatus)
     lines = f"<b>{name}</b>"
     lines += f'<span class="atelier-wrong">{wrong}</span>' if wrong else ""
     lines += f"<span>{caption}</span>" if caption else ""
-    return f"<figure>{image}<figcaption>{lines}</figcaption></figure>"
+    return f"<figure>{cover(picture, file.name)}<figcaption>{lines}</figcaption></figure>"

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from atelier_webui.jobs import Jobs
 
 
+PICTURED = frozenset({"job", "training"})
+"""The kinds of which there is a picture, sooner or later."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Card:
     """What is seen of something; while one *waits*, the page asks for the list again and again."""
@@ -66,13 +70,19 @@ def html(shown: Iterable[Card], *, of: str = "job", empty: str = "There is no su
     return f'<div class="atelier-cards" role="list">{"".join(made)}</div>'
 
 
+def cover(picture: str, name: str) -> str:
+    """Return a picture, or the first letter of a name where there is none."""
+    if picture:
+        return f'<img src="{picture}" alt="">'
+    return f'<span class="atelier-blank" aria-hidden="true">{escape(name[:1])}</span>'
+
+
 def _card(card: Card, of: str) -> str:
     waits = " data-atelier-waits" if card.waits else ""
-    image = f'<img src="{card.picture}" alt="">' if card.picture else '<span class="atelier-blank"></span>'
     id, status, text = map(escape, (card.id, card.status, card.text or f"{of.capitalize()} {card.id[:8]}"))
     return (
         '<div role="listitem"><button type="button" class="atelier-card" '
-        f'data-atelier-{of}="{id}"{waits}>{image}'
+        f'data-atelier-{of}="{id}"{waits}>{cover(card.picture, card.text) if of in PICTURED else ""}'
         f'<span class="atelier-status" data-status="{status}">{status}</span>'
         f'<span class="atelier-prompt" title="{text}">{text}</span>'
         f"<time>{escape(card.time)}</time></button></div>"

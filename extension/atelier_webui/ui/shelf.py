@@ -19,6 +19,7 @@ from atelier_webui.networks import stem
 from atelier_webui.request import AUTOMATIC
 from atelier_webui.ui import words
 from atelier_webui.ui.answers import telling
+from atelier_webui.ui.cards import cover
 from atelier_webui.ui.thumbnails import Make, Thumbnails
 
 if TYPE_CHECKING:
@@ -138,11 +139,10 @@ def _group(kind: CheckpointType, found: Sequence[Checkpoint], pictures: Mapping[
 
 
 def _card(kind: str, name: str, picture: str) -> str:
-    image = f'<img src="{picture}" alt="">' if picture else '<span class="atelier-blank"></span>'
     told = stem(name)
     value = told if kind == LORA else name
     return (
         '<div role="listitem"><button type="button" class="atelier-card" aria-pressed="false" '
-        f'data-atelier-{kind.lower()}="{escape(value)}">{image}'
+        f'data-atelier-{kind.lower()}="{escape(value)}">{cover(picture, told)}'
         f'<span class="atelier-prompt" title="{escape(told)}">{escape(told)}</span></button></div>'
     )

@@ -117,11 +117,11 @@ def _progress(found: TrainingDetail) -> str:
     """Return a bar of the epochs, while it goes."""
     if found.job_status in ENDED or not found.metrics:
         return ""
-    last, epochs = found.metrics[-1], found.params.config_params.more.get("max_train_epochs")
-    told = f"epoch {last.epoch}, step {last.step}, loss {last.loss:.3g}"
-    if not str(epochs or "").isdecimal():
-        return words.note(told)
-    return words.progress(max(last.epoch - 1, 0), int(str(epochs)), f"{told} (of {epochs} epochs)")
+    last = found.metrics[-1]
+    epochs = str(found.params.config_params.more.get("max_train_epochs", ""))
+    of = f" of {epochs}" if epochs.isdecimal() else ""
+    told = f"Epoch {last.epoch}{of}, step {last.step}, loss {last.loss:.3g}"
+    return words.progress(last.epoch - 1, int(epochs), told) if of else words.note(told)
 
 
 def _samples(shown: dict[str, str]) -> str:
