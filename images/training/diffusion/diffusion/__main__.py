@@ -24,10 +24,16 @@ def main(arguments: Sequence[str], base: Path) -> int:
 
         return serve(os.environ)
     if chosen.verb == "train":
-        from diffusion.job import main as train
-
         return train(base)
     return make(chosen.out, chosen.seed)
+
+
+def train(base: Path) -> int:
+    """Do the job that SageMaker laid out in *base*."""
+    from diffusion import job, s3
+    from diffusion.stopping import Stopping
+
+    return job.main(base, Stopping.on_sigterm(), s3.S3(s3.client()))
 
 
 def make(out: Path, seed: int) -> int:

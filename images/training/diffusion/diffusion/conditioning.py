@@ -25,11 +25,14 @@ class Reader:
             Learned(name=name, ids=tuple(model.words.encode(name)), length=len(each))
             for name, each in self._vectors.items()
         ]
+        self.used: list[str] = []
 
     def meaning(self, prompt: str) -> torch.Tensor:
         """Read a prompt with its attention."""
         words = self._model.words
         chunks = prompts.chunks(prompt, words.encode, words.comma, self._learned)
+        found = [name for each in chunks for name in each.learned.values()]
+        self.used = [*dict.fromkeys([*self.used, *found])]
         return torch.cat([self._weighed(each) for each in chunks], dim=1)
 
     def plain(self, caption: str, most: int) -> torch.Tensor:

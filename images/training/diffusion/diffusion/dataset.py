@@ -1,6 +1,7 @@
 """A folder of images with captions; what cannot be read is left out, and said."""
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -89,7 +90,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     if not path.stat().st_size:
         raise Unreadable("is empty: 0 bytes")
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with _header(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 size = f"{image.width}x{image.height}"
                 raise Unreadable(f"has more than {MAX_PIXELS} pixels: {size}")
@@ -100,6 +101,13 @@ def opened(path: Path) -> Iterator[Image.Image]:
         raise Unreadable(f"has more than {MAX_PIXELS} pixels") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise Unreadable(f"cannot be read: {error}") from None
+
+
+def _header(path: Path) -> Image.Image:
+    """Read what an image says of itself; how large is too large is ours to say."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path, formats=FORMATS)
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffusion import memory, s3
+from diffusion import memory
 from diffusion.channels import Channels, Parent
 from diffusion.errors import Failure, Refused, Stopped
 from diffusion.report import RESULT, Report
@@ -74,11 +74,10 @@ class Job:
             raise Stopped(where)
 
 
-def main(base: Path) -> int:
+def main(base: Path, stopping: Stopping, store: S3) -> int:
     """Do the job that lies in *base*; on failure leave SageMaker its reason and a non-zero code."""
-    stopping = Stopping.on_sigterm()
     try:
-        run(base, stopping, S3(s3.client()))
+        run(base, stopping, store)
     except Stopped as stop:
         sys.stdout.write(f"stopped: {stop}\n")
         return STOPPED
@@ -121,7 +120,7 @@ def _done(task: str, job: Job) -> dict[str, Any]:
     try:
         result: dict[str, Any] = importlib.import_module(TASKS[task]).run(job)
     except BaseException as error:
-        job.report.say(f"stopped: {error}" if isinstance(error, Stopped) else f"failed: {reason(error)}")
+        job.report.note(f"stopped: {error}" if isinstance(error, Stopped) else f"failed: {reason(error)}")
         with suppress(Refused, OSError):  # the first error is the one to tell
             job.report.end()
         raise

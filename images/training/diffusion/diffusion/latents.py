@@ -4,7 +4,6 @@ Mean and deviation of each latent are kept; what is learned from is drawn anew a
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +17,12 @@ from diffusion.dataset import Dataset, Picture, Skipped, Unreadable
 from diffusion.errors import Failure
 from diffusion.layout import LATENT
 from diffusion.models import Model
+from diffusion.order import Look
 from diffusion.recipe import Recipe, Side
 
 #: A line of the log for so many images.
 TOLD_EVERY = 100
 HALF = 65504.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Look:
-    """One image in a bucket, and where its latents lie."""
-
-    picture: Picture
-    bucket: Side
-    offset: int
 
 
 class Latents:

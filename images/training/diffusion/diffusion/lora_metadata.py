@@ -5,9 +5,8 @@ from pathlib import PurePosixPath
 
 from diffusion import dataset
 from diffusion.channels import Parent
-from diffusion.latents import Look
 from diffusion.lora_file import told
-from diffusion.order import Order
+from diffusion.order import Look, Order
 from diffusion.recipe import Recipe
 
 

@@ -5,9 +5,20 @@ So a job that goes on after an interruption looks at the same images as one that
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from diffusion.latents import Look
-from diffusion.recipe import Recipe
+from diffusion.dataset import Picture
+from diffusion.recipe import Recipe, Side
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One image in a bucket, and where its latents lie."""
+
+    picture: Picture
+    bucket: Side
+    offset: int
+
 
 Batch = list[Look]
 

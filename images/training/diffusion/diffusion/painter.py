@@ -40,11 +40,13 @@ class Painter:
         self._model, self._wish, self._is_over = model, wish, is_over
         reader = Reader(model, wish.clip_skip, vectors)
         with torch.inference_mode():
-            self._wanted = reader.meaning(wish.prompt)
+            self._wanted = reader.meaning(wish.words)
             self._unwanted = reader.meaning(wish.negative_prompt)
             self._canvas = canvas
             self._start = None if canvas is None else self._encoded(canvas.pixels)
             self._new = None if canvas is None or canvas.mask is None else self._reduced(canvas)
+        #: The learned words that the prompts hold.
+        self.learned = reader.used
 
     @torch.inference_mode()
     def paint(self, seed: int) -> Pixels:

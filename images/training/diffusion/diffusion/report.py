@@ -36,6 +36,10 @@ class Report:
         """Write a line of the log."""
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
+        self.note(line)
+
+    def note(self, line: str) -> None:
+        """Write a line of the log that the container says itself."""
         self._append(LOG, line)
 
     def metric(self, values: Mapping[str, Any]) -> None:

@@ -13,8 +13,9 @@ from diffusion.forms import Form
 from diffusion.params import Wish
 
 TASKS = ("txt2img", "img2img")
-CHECKPOINTS = "Stable-diffusion"
-MAX_CHECKPOINTS = 10
+CHECKPOINTS, LORAS, VAES, EMBEDDINGS = "Stable-diffusion", "Lora", "VAE", "embeddings"
+#: How many of each kind a request may list.
+MOST: Mapping[str, int] = {CHECKPOINTS: 10, LORAS: 50, VAES: 10, EMBEDDINGS: 50}
 SUFFIX = ".safetensors"
 PICKLED = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 #: The WebUI shows a checkpoint as `name.safetensors [hash]`.
@@ -27,6 +28,9 @@ class Task:
 
     id: str
     source: Source
+    loras: tuple[Source, ...] = ()
+    vae: Source | None = None
+    embeddings: tuple[Source, ...] = ()
     wish: Wish
     params: Mapping[str, Any]
 
@@ -47,7 +51,15 @@ def parse(body: bytes) -> Task:
     given = form.take("params")
     form.close()
     wish = params.parse(task_type, given)
-    return Task(id=name, source=_chosen(wish.checkpoint, sources), wish=wish, params=given)
+    return Task(
+        id=name,
+        source=_chosen(wish.checkpoint, sources[CHECKPOINTS]),
+        loras=tuple(_lora(each.name, sources[LORAS]) for each in wish.loras),
+        vae=_vae(wish.vae, sources[VAES]),
+        embeddings=_mentioned(wish, sources[EMBEDDINGS]),
+        wish=wish,
+        params=given,
+    )
 
 
 def _json(body: bytes) -> object:
@@ -61,20 +73,28 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _sources(given: object) -> list[Source]:
-    """Read the checkpoints of a request; other kinds of model are refused unless their list is empty."""
+def _sources(given: object) -> dict[str, list[Source]]:
+    """Read the models of a request; kinds that are not used here are refused unless their list is empty."""
     models = Form({} if given is None else given, "models")
-    listed = models.take(CHECKPOINTS)
-    if not isinstance(listed, list) or not 1 <= len(listed) <= MAX_CHECKPOINTS:
-        raise models.wrong(CHECKPOINTS, f"a list of 1 to {MAX_CHECKPOINTS} checkpoints")
+    found = {kind: _listed(models, kind) for kind in MOST}
     for kind, value in models.left().items():
         if value != []:
             raise Invalid(f"models.{kind} is not supported by this container")
-    return [_source(each) for each in listed]
+    return found
 
 
-def _source(given: object) -> Source:
-    form = Form(given, f"models.{CHECKPOINTS}")
+def _listed(models: Form, kind: str) -> list[Source]:
+    listed = models.take(kind)
+    if listed is None and kind != CHECKPOINTS:
+        return []
+    least = 1 if kind == CHECKPOINTS else 0
+    if not isinstance(listed, list) or not least <= len(listed) <= MOST[kind]:
+        raise models.wrong(kind, f"a list of {least} to {MOST[kind]} models")
+    return [_source(each, kind) for each in listed]
+
+
+def _source(given: object, kind: str) -> Source:
+    form = Form(given, f"models.{kind}")
     name, address = form.text("name", longest=300), form.text("s3", longest=1100)
     sha256 = form.text("sha256", longest=64, default="").lower()
     form.close()
@@ -106,3 +126,35 @@ def _chosen(wanted: str | None, sources: list[Source]) -> Source:
         if each.name == title(wanted):
             return each
     raise Invalid(f"override_settings.sd_model_checkpoint {wanted!r} is none of models: {names}")
+
+
+def _lora(name: str, sources: list[Source]) -> Source:
+    """Find the LoRA that a prompt names."""
+    found = _named(name, sources)
+    if found is None:
+        raise Invalid(
+            f"params.prompt names the LoRA {name!r}, which is none of models.{LORAS}: {_names(sources)}"
+        )
+    return found
+
+
+def _vae(wanted: str | None, sources: list[Source]) -> Source | None:
+    """Find the VAE that the settings name."""
+    found = None if wanted is None else _named(wanted, sources)
+    if wanted is not None and found is None:
+        raise Invalid(f"override_settings.sd_vae {wanted!r} is none of models.{VAES}: {_names(sources)}")
+    return found
+
+
+def _mentioned(wish: Wish, sources: list[Source]) -> tuple[Source, ...]:
+    """Find the embeddings whose names are in a prompt."""
+    said = f"{wish.words} {wish.negative_prompt}".lower()
+    return tuple(each for each in sources if each.name.lower() in said)
+
+
+def _named(name: str, sources: list[Source]) -> Source | None:
+    return next((each for each in sources if each.name == title(name)), None)
+
+
+def _names(sources: list[Source]) -> str:
+    return ", ".join(each.name for each in sources) or "none is listed"

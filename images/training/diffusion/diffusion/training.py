@@ -15,10 +15,10 @@ from diffusion.conditioning import Reader
 from diffusion.dataset import Dataset
 from diffusion.errors import Failure, Stopped
 from diffusion.job import Job
-from diffusion.latents import Latents, Look
+from diffusion.latents import Latents
 from diffusion.lora import Network
 from diffusion.models import Place
-from diffusion.order import Order
+from diffusion.order import Look, Order
 from diffusion.recipe import Recipe
 from diffusion.report import now
 
