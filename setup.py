@@ -25,6 +25,7 @@ setup(
         "h11>=0.16",
         "hypercorn",
         "ministack==1.5.33",
+        "numpy>=2",
         "pyyaml>=6",
         "rich>=13",
         "troposphere>=4.11",

@@ -34,7 +34,12 @@ from atelier.templates.serving_api import api_deployment
 STAGE = "prod"
 REQUESTS_PER_SECOND = 500
 BURST = 1000
-COSTLY: Mapping[str, tuple[int, int]] = {"CreateEndpoint": (10, 100), "CreateCheckpoint": (20, 200)}
+COSTLY: Mapping[str, tuple[int, int]] = {
+    "CreateEndpoint": (10, 100),
+    "CreateCheckpoint": (20, 200),
+    "CreateTraining": (10, 100),
+    "MergeCheckpoints": (10, 100),
+}
 """What all users together may ask of operations that begin long work: requests a second, and at once."""
 
 AUTHORIZED_SECONDS = 60
@@ -51,6 +56,10 @@ def template() -> Template:
         middle.CHECKPOINTS,
         middle.ENDPOINTS,
         middle.INFERENCES,
+        middle.WORK,
+        middle.DATASETS,
+        middle.WORK_MACHINE,
+        middle.WORK_INSTANCE,
         middle.DOWNLOADS_FUNCTION,
         middle.ALLOW_PICKLED,
         middle.SECRET,

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 from troposphere import Ref, Select, Split, Template, awslambda
 
-from atelier.contract.settings import CheckpointsSettings, EndpointsSettings, InferencesSettings
+from atelier.contract.settings import CheckpointsSettings, EndpointsSettings, InferencesSettings, WorkSettings
 from atelier.templates import middleware_endpoints as sagemaker
 from atelier.templates import middleware_parts as middle
 from atelier.templates import middleware_storage as storage
+from atelier.templates import middleware_work as work
 from atelier.templates import parts
 from atelier.templates.middleware_parts import READ, WRITE, on, telling_who_asks
-from atelier.templates.parts import allow, arn
+from atelier.templates.parts import Statement, allow, arn
 
 
 def add_families(t: Template) -> Mapping[str, awslambda.Function]:
@@ -24,6 +25,9 @@ def add_families(t: Template) -> Mapping[str, awslambda.Function]:
         "checkpoints": checkpoints(t),
         "endpoints": endpoints(t),
         "inferences": inferences(t),
+        "trainings": trainings(t),
+        "merges": merges(t),
+        "datasets": datasets(t),
     }
 
 
@@ -138,4 +142,53 @@ def inferences(t: Template) -> awslambda.Function:
             *sagemaker.calling(),
         ],
         why="Answers /inferences",
+    )
+
+
+def trainings(t: Template) -> awslambda.Function:
+    """Begin, show, stop and delete trainings."""
+    return _working(t, "Trainings", "trainings", storage.looking_at_datasets(), kinds=("lora",))
+
+
+def merges(t: Template) -> awslambda.Function:
+    """Begin, show, stop and delete merges."""
+    return _working(t, "Merges", "merges", [], kinds=("merge",))
+
+
+def datasets(t: Template) -> awslambda.Function:
+    """Make, fill, show, crop and delete datasets."""
+    own = storage.keeping_datasets()
+    return _working(t, "DatasetsFunction", "datasets", own, kinds=("crop",))
+
+
+def _working(
+    t: Template, title: str, module: str, may: list[Statement], *, kinds: tuple[str, ...]
+) -> awslambda.Function:
+    """Add a function that begins and stops work, and reserves the names of what it makes."""
+    return middle.function(
+        t,
+        title,
+        module=module,
+        settings=middle.together(middle.access(), work_settings()),
+        may=[
+            *telling_who_asks(),
+            *storage.keeping_work(),
+            *may,
+            *([] if kinds == ("crop",) else storage.keeping_checkpoints()),
+            *work.running(*kinds),
+        ],
+        why=f"Answers /{module}",
+    )
+
+
+def work_settings() -> awslambda.Environment:
+    """Return the variables of what begins and stops work."""
+    return parts.environment(
+        WorkSettings,
+        work_table=Ref(middle.WORK),
+        datasets_table=Ref(middle.DATASETS),
+        checkpoints_table=Ref(middle.CHECKPOINTS),
+        bucket=Ref(middle.BUCKET),
+        work_machine_arn=Ref(middle.WORK_MACHINE),
+        work_instance_type=Ref(middle.WORK_INSTANCE),
     )

@@ -18,6 +18,14 @@ RATES = Parameter("RatesTableName", Type="String", Description="The table of how
 CHECKPOINTS = Parameter("CheckpointsTableName", Type="String", Description="The table of checkpoints.")
 ENDPOINTS = Parameter("EndpointsTableName", Type="String", Description="The table of endpoints.")
 INFERENCES = Parameter("InferencesTableName", Type="String", Description="The table of generation jobs.")
+WORK = Parameter("WorkTableName", Type="String", Description="The table of trainings, merges and crops.")
+DATASETS = Parameter("DatasetsTableName", Type="String", Description="The table of datasets.")
+WORK_MACHINE = Parameter(
+    "WorkMachineArn", Type="String", Description="The state machine that sees trainings and merges through."
+)
+WORK_INSTANCE = Parameter(
+    "WorkInstanceType", Type="String", Default="ml.m5.xlarge", Description="Where merges and crops run."
+)
 SECRET = Parameter(
     "DeploymentTokenSecretArn", Type="String", Description="The secret that is the deployment's own token."
 )
@@ -149,6 +157,7 @@ def function(
     settings: awslambda.Environment,
     may: Sequence[Statement],
     why: str,
+    entry: str = "handle",
     timeout: int = 29,
     memory: int = 1024,
 ) -> awslambda.Function:
@@ -157,7 +166,7 @@ def function(
     made = parts.function(
         t,
         title,
-        handler=f"{module}.handle",
+        handler=f"{module}.{entry}",
         settings=named,
         may=[*may, _traces()],
         why=why,

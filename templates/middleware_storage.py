@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from atelier.contract import keys
-from atelier.templates.middleware_parts import CHECKPOINTS, INFERENCES, WRITE, listing, on, on_objects
+from atelier.templates.middleware_parts import (
+    CHECKPOINTS,
+    DATASETS,
+    INFERENCES,
+    READ,
+    WORK,
+    WRITE,
+    listing,
+    on,
+    on_objects,
+)
 from atelier.templates.parts import Statement
 
 ANSWERS = (keys.ASYNC_OUTPUT, keys.ASYNC_FAILURES)
@@ -45,3 +55,26 @@ def taking_results() -> list[Statement]:
         on_objects(["s3:PutObject", "s3:DeleteObject"], keys.INFERENCES),
         listing(keys.INFERENCES, *ANSWERS),
     ]
+
+
+def keeping_work() -> list[Statement]:
+    """Allow to keep work with what it is asked and tells."""
+    return [
+        on(WORK, *READ, *WRITE, indexes=True),
+        on_objects(["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], keys.WORK),
+        listing(keys.WORK),
+    ]
+
+
+def keeping_datasets() -> list[Statement]:
+    """Allow to keep datasets with their files; what a link is worth, its maker may do."""
+    return [
+        on(DATASETS, *READ, *WRITE, indexes=True),
+        on_objects(["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], keys.DATASETS, keys.MANIFESTS),
+        listing(keys.DATASETS, keys.MANIFESTS),
+    ]
+
+
+def looking_at_datasets() -> list[Statement]:
+    """Allow to find a dataset."""
+    return [on(DATASETS, "dynamodb:GetItem")]

@@ -16,6 +16,7 @@ ALLOWED = {
     "contract": set(),
     "cloud": set(),
     "client": {"contract"},
+    "merging": set(),
     "lambdas": {"contract"},
     "templates": {"contract"},
     "pipelines": {"contract", "templates"},
@@ -127,15 +128,23 @@ def test_images_import_nothing_of_ours():
     assert set() == {name for name in used if name.split(".")[0] == "atelier"}
 
 
+def test_merges_need_nothing_but_python_and_numpy():
+    # its own modules it imports relatively: `from . import plan` gives `None.plan` here
+    own = {"None", *(each.stem for each in modules("merging"))}
+    used = {name.split(".")[0] for name in imported_by("merging")}
+
+    assert set() == used - own - set(sys.stdlib_module_names) - {"numpy"}
+
+
 VENDORED = ROOT / "extension" / "atelier_webui" / "contract"
 
 # What every WebUI has beside Python itself; gradio, fastapi and its own modules are for the outer layers.
 WITH_THE_WEBUI = {"requests", "PIL", "atelier_webui"}
 OUTER = {"gradio", "fastapi", "starlette", "modules"}
 CORE = (
-    *("abilities", "accounts", "addresses", "client", "errands", "errors", "forms", "generation", "history"),
-    *("infotexts", "jobs", "parameters", "pictures", "private", "results", "scripts", "transport", "uploads"),
-    "versions",
+    *("abilities", "accounts", "addresses", "calls", "client", "datasets", "errands", "errors", "forms"),
+    *("generation", "history", "infotexts", "jobs", "merges", "networks", "parameters", "people", "pictures"),
+    *("private", "recipes", "results", "scripts", "trainings", "transport", "uploads", "versions"),
 )
 
 
@@ -168,7 +177,9 @@ def test_the_core_of_the_extension_knows_no_webui(module):
     }
 
 
-def test_nothing_but_links_stands_for_the_top_level_folders():
+def test_nothing_but_links_stands_for_the_folders_of_other_parts():
     links = {path.name: path.readlink().as_posix() for path in SOURCE.iterdir() if path.is_symlink()}
 
-    assert {each: f"../../{each}" for each in ("lambdas", "pipelines", "templates")} == links
+    top = {each: f"../../{each}" for each in ("lambdas", "pipelines", "templates")}
+
+    assert {**top, "merging": "../../images/training/diffusion/merging"} == links

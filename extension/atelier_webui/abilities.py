@@ -36,13 +36,13 @@ FEATURES: Mapping[str, frozenset[str]] = MappingProxyType(
 
 SYNTAX: Mapping[str, re.Pattern[str]] = MappingProxyType(
     {
-        "the extra network {} in a prompt": re.compile(r"<\w+:[^>]+>"),
+        "the extra network {} in a prompt": re.compile(r"<(?!lora:)\w+:[^>]+>"),
         "the prompt editing {}": re.compile(r"(?<!\\)\[[^\[\]]*:\s*\d*\.?\d+\s*\]"),
         "the alternation {} in a prompt": re.compile(r"(?<!\\)\[[^\[\]]*\|[^\[\]]*\]"),
         "{} in a prompt": re.compile(r"\bAND\b"),
     }
 )
-"""What else than words and attention a prompt can hold."""
+"""What else than words, attention and LoRAs a prompt can hold."""
 
 SPACINGS = frozenset({"Uniform", "Normal", "Simple", "SGM Uniform", "DDIM"})
 CURVES = frozenset({"Karras", "Exponential", "Beta"})
@@ -61,7 +61,7 @@ class Abilities:
 
     features: frozenset[str] | None = None
     is_plain: bool = False
-    """Whether prompts are words and attention alone."""
+    """Whether prompts are words, attention and LoRAs alone."""
 
     def lacking(self, payload: Payload) -> list[str]:
         """Return by name what is asked for and not done."""
@@ -110,7 +110,7 @@ def _plain(name: str) -> str:
 
 OWN_IMAGE = Abilities(
     features=frozenset({"Inpainting"}),
-    settings=frozenset({"CLIP_stop_at_last_layers", "sd_model_checkpoint"}),
+    settings=frozenset({"CLIP_stop_at_last_layers", "sd_model_checkpoint", "sd_vae"}),
     samplers=MappingProxyType(
         {
             **dict.fromkeys(

@@ -23,11 +23,12 @@ LARGEST = 24 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Where a form is to be made, and with which checkpoint; whatever there is when they are empty."""
+    """Where a form is to be made, with which checkpoint and VAE; whatever there is when they are empty."""
 
     endpoint: str = ""
     checkpoint: str = ""
     kind: EndpointType = "Async"
+    vae: str = ""
 
 
 class History:

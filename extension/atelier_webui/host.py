@@ -26,6 +26,9 @@ FOLDERS = {
 """The kinds of checkpoints: each is a folder of the models folder, and an option that names another one."""
 
 
+PREVIEWS = ("png", "jpg", "jpeg", "webp")
+
+
 def data_folder() -> Path:
     """Return where this WebUI keeps what its user sets."""
     from modules.paths import data_path
@@ -51,6 +54,16 @@ def local_checkpoints(kind: str) -> dict[str, Path]:
     for folder in filter(None, (named, Path(models_path) / kind)):
         for path in sorted(Path(folder).rglob("*.safetensors")):
             found.setdefault(path.relative_to(folder).as_posix(), path)
+    return found
+
+
+def local_previews(kind: str) -> dict[str, Path]:
+    """Return the pictures that this WebUI shows for its files of a kind, by the files' names."""
+    found: dict[str, Path] = {}
+    for file in local_checkpoints(kind).values():
+        beside = (file.with_suffix(f"{name}.{end}") for name in (".preview", "") for end in PREVIEWS)
+        if picture := next((each for each in beside if each.is_file()), None):
+            found.setdefault(file.name, picture)
     return found
 
 

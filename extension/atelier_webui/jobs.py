@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from atelier_webui import infotexts, results
+from atelier_webui import infotexts, networks, results
 from atelier_webui.client import Client
-from atelier_webui.errors import Problem
+from atelier_webui.errors import Problem, Refusal
 from atelier_webui.forms import Form
 from atelier_webui.history import Choice, History
 
 if TYPE_CHECKING:
-    from atelier_webui.contract.api.checkpoints import CheckpointType
+    from atelier_webui.contract.api.checkpoints import Checkpoint, CheckpointType
     from atelier_webui.contract.api.inferences import CreateInferenceJobRequest, Inference
 
 __all__ = ["ENDED", "Choice", "History", "Jobs", "Order", "Page"]
@@ -31,8 +30,6 @@ MOST_LOOKED_AT = 500
 """Jobs that are looked at to find those of one status."""
 
 CHECKPOINTS: CheckpointType = "Stable-diffusion"
-LORAS: CheckpointType = "Lora"
-LORA = re.compile(r"<lora:([^:>]+)[:>]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +73,21 @@ class Jobs:
         return ids
 
     def orders(self, form: Form, choice: Choice) -> list[Order]:
-        """Return the jobs that a form becomes; raise Problem when there is no checkpoint for it."""
-        settled = choice if choice.checkpoint else replace(choice, checkpoint=self._newest())
-        models: dict[str, tuple[str, ...]] = {CHECKPOINTS: (settled.checkpoint,)}
-        if loras := self._loras(form):
-            models[LORAS] = loras
+        """Return the jobs that a form becomes; raise Problem when something that it needs is not there."""
+        there = self._there(form, choice)
+        settled = choice if choice.checkpoint else replace(choice, checkpoint=_newest(there))
+        models = {CHECKPOINTS: (settled.checkpoint,), **networks.needed(form, choice.vae, there)}
         return [Order(form=part, choice=settled, models=models) for part in form.parts()]
+
+    def _there(self, form: Form, choice: Choice) -> Sequence[Checkpoint]:
+        """List what a form may need; who may not see it can do without it when nothing of it is named."""
+        kinds = networks.KINDS if choice.checkpoint else (CHECKPOINTS, *networks.KINDS)
+        try:
+            return self.client.checkpoints(types=kinds, statuses=["Active"])
+        except Refusal as refusal:
+            if refusal.status != 403 or not choice.checkpoint or networks.named(form, choice.vae):
+                raise
+            return ()
 
     def send(self, order: Order) -> str:
         """Submit one job and return its id."""
@@ -153,32 +159,19 @@ class Jobs:
             return infotexts.write(form, choice.checkpoint)
         return results.infotext(self.client.inference(id), self.client)
 
-    def _newest(self) -> str:
-        found = self.client.checkpoints(types=[CHECKPOINTS], statuses=["Active"])
-        name = next((each.name[0] for each in found if each.name), None)
-        if name is None:
-            raise Problem("There is no checkpoint in the cloud yet: upload one in the Atelier tab first.")
-        return name
 
-    def _loras(self, form: Form) -> tuple[str, ...]:
-        """Return the files of the Lora networks that the prompts name."""
-        prompts = form.payload.get("prompt", ""), form.payload.get("negative_prompt", "")
-        wanted = dict.fromkeys(each for prompt in prompts for each in LORA.findall(prompt))
-        if not wanted:
-            return ()
-        found = self.client.checkpoints(types=[LORAS], statuses=["Active"])
-        names = {name.rpartition(".")[0]: name for each in found for name in each.name}
-        if missing := [each for each in wanted if each not in names]:
-            raise Problem(
-                f"There is no Lora {missing[0]} in the cloud yet: upload it in the Atelier tab first."
-            )
-        return tuple(names[each] for each in wanted)
+def _newest(there: Sequence[Checkpoint]) -> str:
+    name = next((each.name[0] for each in there if each.type == CHECKPOINTS and each.name), None)
+    if name is None:
+        raise Problem("There is no checkpoint in the cloud yet: upload one in the Atelier tab first.")
+    return name
 
 
 def _named(order: Order) -> dict[str, object]:
-    """Return the parameters with the checkpoint named as the WebUI's API does."""
+    """Return the parameters with the checkpoint, and a chosen VAE, named as the WebUI's API does."""
     settings = {
         **order.form.payload.get("override_settings", {}),
         "sd_model_checkpoint": order.choice.checkpoint,
+        **({"sd_vae": order.choice.vae} if order.choice.vae else {}),
     }
     return {**order.form.payload, "override_settings": settings}

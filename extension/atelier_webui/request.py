@@ -49,6 +49,7 @@ class Switches:
     endpoint: str = AUTOMATIC
     checkpoint: str = AUTOMATIC
     wait: bool = True
+    vae: str = AUTOMATIC
 
     @property
     def choice(self) -> Choice:
@@ -57,7 +58,8 @@ class Switches:
 
         endpoint = _named(self.endpoint)
         kind: EndpointType = "Real-time" if "-real-time-" in endpoint else "Async"
-        return Choice(endpoint=endpoint, checkpoint=_named(self.checkpoint), kind=kind)
+        checkpoint, vae = _named(self.checkpoint), _named(self.vae)
+        return Choice(endpoint=endpoint, checkpoint=checkpoint, kind=kind, vae=vae)
 
 
 def _named(value: str | None) -> str:

@@ -53,7 +53,7 @@ def fetch(job: InferenceDetail, client: Client, form: Form | None = None) -> Res
     asked = form.payload if form else {}
     pictures = tuple(
         _picture(
-            _open(client.get(link), f"image {number + 1} of job {job.InferenceJobId}"), number, info, asked
+            opened(client.get(link), f"image {number + 1} of job {job.InferenceJobId}"), number, info, asked
         )
         for number, link in enumerate(job.img_presigned_urls)
     )
@@ -64,7 +64,7 @@ def thumbnail(job: InferenceDetail, client: Client, *, size: int = 256) -> Image
     """Return a job's first image, made small; None when it has none."""
     if not job.img_presigned_urls:
         return None
-    image = _open(client.get(job.img_presigned_urls[0]), f"the image of job {job.InferenceJobId}")
+    image = opened(client.get(job.img_presigned_urls[0]), f"the image of job {job.InferenceJobId}")
     image.thumbnail((size, size))
     return image
 
@@ -77,7 +77,7 @@ def infotext(job: InferenceDetail, client: Client) -> str:
     if not job.img_presigned_urls:
         raise Problem(f"What job {job.InferenceJobId} was asked is not known here.")
     what = f"the image of job {job.InferenceJobId}"
-    return _written(_open(client.get(job.img_presigned_urls[0]), what))
+    return _written(opened(client.get(job.img_presigned_urls[0]), what))
 
 
 def _info(job: InferenceDetail, client: Client) -> Mapping[str, Any]:
@@ -91,8 +91,8 @@ def _info(job: InferenceDetail, client: Client) -> Mapping[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _open(body: bytes, what: str) -> Image:
-    """Return an image, all of it read and out of what it came in."""
+def opened(body: bytes, what: str) -> Image:
+    """Return the image in a *body*, all of it read; raise Misunderstood, naming *what* it should be."""
     from PIL import Image as images
 
     try:

@@ -5,14 +5,20 @@
 
     // gradio shows a button some time before it listens to it, and does not say when it does.
     const WIRED = [200, 1000, 3000];
-    const LOOK_AGAIN = 1200;  // milliseconds, while a job that is seen is not over
+    const LOOK_AGAIN = 1200;  // milliseconds, while something that is seen is not over
+    // The lists with cards to choose from, what a click on one is written into, and how often they change.
+    const LISTS = [
+        {list: "atelier_jobs", card: "atelierJob", chosen: "atelier_job",
+            look: "atelier_jobs_refresh", message: "atelier_jobs_message", every: 0},
+        {list: "atelier_trainings", card: "atelierTraining", chosen: "atelier_training",
+            look: "atelier_training_look", message: "atelier_training_message", every: 3000},
+        {list: "atelier_merges", card: "atelierMerge", chosen: "atelier_merge",
+            look: "atelier_merge_look", message: "atelier_merge_message", every: 3000},
+        {list: "atelier_datasets", card: "atelierDataset", chosen: "atelier_dataset",
+            look: "atelier_datasets_look", message: "atelier_datasets_message", every: 5000},
+    ];
     // milliseconds without an answer before it is asked for again: at first, at most
     const PATIENCE = [10000, 120000];
-
-    let chosen = null;
-    let answered = null;
-    let patience = PATIENCE[0];
-    let notBefore = 0;
 
     function element(id) {
         return gradioApp().querySelector("#" + id);
@@ -33,41 +39,95 @@
         press("atelier_accounts_refresh");
     }
 
-    function choose(card) {
-        const field = element("atelier_job").querySelector("textarea, input");
-        chosen = card.dataset.atelierJob;
-        field.value = chosen;
+    function choose(which, card) {
+        const field = element(which.chosen).querySelector("textarea, input");
+        field.value = card.dataset[which.card];
         updateInput(field);
-        mark(chosen);
-        setTimeout(() => press("atelier_job_show"), 50);
+        mark(which);
+        setTimeout(() => press(which.chosen + "_show"), 50);
     }
 
-    function mark(job) {
-        gradioApp().querySelectorAll("[data-atelier-job]").forEach((card) => {
-            card.setAttribute("aria-pressed", String(card.dataset.atelierJob === job));
+    function mark(which) {
+        const chosen = element(which.chosen)?.querySelector("textarea, input")?.value;
+        element(which.list)?.querySelectorAll(".atelier-card").forEach((card) => {
+            card.setAttribute("aria-pressed", String(card.dataset[which.card] === chosen));
+        });
+    }
+
+    // A LoRA's card writes its tag into the prompt, or takes it out again.
+    function takeLora(card) {
+        const field = element(tabOf(card) + "_prompt").querySelector("textarea");
+        const name = card.dataset.atelierLora;
+        const weight = window.opts?.extra_networks_default_multiplier ?? 1;
+        const rest = field.value.replace(tagOf(name, "g"), "");
+        field.value = rest === field.value ? (rest && rest.trimEnd() + " ") + `<lora:${name}:${weight}>` : rest;
+        updateInput(field);
+        markShelf(card.closest(".atelier-shelf"));
+    }
+
+    function takeVae(card) {
+        const tab = tabOf(card);
+        const isOn = card.getAttribute("aria-pressed") === "true";
+        const field = element(`atelier_${tab}_vae_picked`).querySelector("textarea, input");
+        field.value = isOn ? "Automatic" : card.dataset.atelierVae;
+        updateInput(field);
+        setTimeout(() => press(`atelier_${tab}_vae_pick`), 50);
+    }
+
+    function tabOf(card) {
+        return card.closest("[id^=atelier_shelf_]").id.match(/^atelier_shelf_(\w+)_pane$/)[1];
+    }
+
+    function tagOf(name, flags) {
+        return new RegExp(`\\s*<lora:${name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}(:[^>]*)?>`, flags);
+    }
+
+    function markShelf(shelf) {
+        if (!shelf?.offsetParent) {
+            return;
+        }
+        const tab = tabOf(shelf);
+        const prompt = element(tab + "_prompt").querySelector("textarea").value;
+        const vae = element(`atelier_${tab}_vae`).querySelector("input")?.value;
+        shelf.querySelectorAll(".atelier-card").forEach((card) => {
+            const lora = card.dataset.atelierLora;
+            const isOn = lora === undefined ? card.dataset.atelierVae === vae : tagOf(lora).test(prompt);
+            card.setAttribute("aria-pressed", String(isOn));
+        });
+    }
+
+    function search(field) {
+        const wanted = field.value.toLowerCase();
+        field.closest(".atelier-shelf").querySelectorAll("[role=listitem]").forEach((item) => {
+            item.classList.toggle("atelier-hidden", !item.textContent.toLowerCase().includes(wanted));
         });
     }
 
     // A cloud that is slow or gone must not fill the WebUI's queue, which all its tabs share.
-    function lookAgain() {
-        const jobs = element("atelier_jobs");
-        const seen = jobs && jobs.offsetParent !== null && !document.hidden;
-        hearAnswer();
-        if (seen && Date.now() >= notBefore && jobs.querySelector("[data-atelier-waits]")) {
-            notBefore = Date.now() + patience;
-            patience = Math.min(2 * patience, PATIENCE[1]);
-            press("atelier_jobs_refresh");
-        }
-    }
+    function watch(which) {
+        let answered = null;
+        let patience = PATIENCE[0];
+        let notBefore = 0;
 
-    function hearAnswer() {
-        const mark = element("atelier_jobs_message")?.querySelector("[data-atelier-answered]");
-        const last = mark?.dataset.atelierAnswered;
-        if (last && last !== answered) {
-            answered = last;
-            patience = PATIENCE[0];
-            notBefore = 0;
+        function hearAnswer() {
+            const last = element(which.message)?.querySelector("[data-atelier-answered]")?.dataset.atelierAnswered;
+            if (last && last !== answered) {
+                answered = last;
+                patience = PATIENCE[0];
+                notBefore = Date.now() + which.every;
+            }
         }
+
+        return () => {
+            const list = element(which.list);
+            const seen = list && list.offsetParent !== null && !document.hidden;
+            hearAnswer();
+            if (seen && Date.now() >= notBefore && list.querySelector("[data-atelier-waits]")) {
+                notBefore = Date.now() + patience;
+                patience = Math.min(2 * patience, PATIENCE[1]);
+                press(which.look);
+            }
+        };
     }
 
     // What a pane shows is asked for when it comes in sight.
@@ -83,24 +143,27 @@
     }
 
     // A new list is new elements: the one that was chosen and the one that had the focus have them again.
-    function keepPlace() {
+    function keepPlace(which) {
         let focused = null;
-        const jobs = element("atelier_jobs");
-        if (!jobs) {
+        const list = element(which.list);
+        if (!list) {
             return;
         }
-        jobs.addEventListener("focusin", (event) => {
-            focused = event.target.dataset.atelierJob;
+        list.addEventListener("focusin", (event) => {
+            focused = event.target.dataset[which.card];
         });
         new MutationObserver(() => {
-            mark(chosen);
+            mark(which);
             const lost = document.activeElement === document.body;
+            const same = [...list.querySelectorAll(".atelier-card")].find((card) => {
+                return card.dataset[which.card] === focused;
+            });
             if (focused && lost) {
-                jobs.querySelector(`[data-atelier-job="${CSS.escape(focused)}"]`)?.focus();
+                same?.focus();
             }
-        }).observe(jobs, {childList: true, subtree: true});
+        }).observe(list, {childList: true, subtree: true});
         document.addEventListener("focusin", (event) => {
-            if (!jobs.contains(event.target)) {
+            if (!list.contains(event.target)) {
                 focused = null;
             }
         });
@@ -120,24 +183,41 @@
 
     // What is out of sight is asked for when it comes in sight.
     window.atelierPress = (id) => {
-        if (element(id)?.offsetParent) {
+        if (element(id)?.closest("[id^=atelier_pane_]")?.offsetParent) {
             press(id);
         }
     };
     window.atelierReloadAccounts = reloadAccounts;
 
     document.addEventListener("click", (event) => {
-        const card = event.composedPath()[0].closest?.("[data-atelier-job]");
-        if (card) {
-            choose(card);
+        const card = event.composedPath()[0].closest?.(".atelier-card");
+        const which = LISTS.find((each) => card?.dataset[each.card]);
+        if (which) {
+            choose(which, card);
+        } else if (card?.dataset.atelierLora) {
+            takeLora(card);
+        } else if (card?.dataset.atelierVae) {
+            takeVae(card);
+        }
+    });
+
+    document.addEventListener("input", (event) => {
+        const field = event.composedPath()[0];
+        if (field.matches?.(".atelier-search")) {
+            search(field);
         }
     });
 
     onUiLoaded(() => {
         WIRED.forEach((wait) => setTimeout(reloadAccounts, wait));
-        keepPlace();
+        LISTS.forEach(keepPlace);
         gradioApp().querySelectorAll("[id^=atelier_] > .label-wrap:not(button)").forEach(openByKeyboard);
-        gradioApp().querySelectorAll("[id^=atelier_pane_]:not(button)").forEach(refreshWhenSeen);
-        setInterval(lookAgain, LOOK_AGAIN);
+        gradioApp().querySelectorAll("[id^=atelier_pane_]:not(button), [id^=atelier_shelf_][id$=_pane]")
+            .forEach(refreshWhenSeen);
+        const looks = LISTS.map(watch);
+        setInterval(() => {
+            looks.forEach((look) => look());
+            gradioApp().querySelectorAll(".atelier-shelf").forEach(markShelf);
+        }, LOOK_AGAIN);
     });
 })();

@@ -85,13 +85,23 @@ class S3Objects:
         scheme = f"s3://{self._bucket}/"
         return uri.removeprefix(scheme) if uri.startswith(scheme) and uri != scheme else None
 
-    def upload_url(self, key: str) -> str:
-        """Return a link by which a client may put an object in place, for a short time.
+    def sizes(self, prefix: str, *, after: str = "", until: str = "") -> Iterator[tuple[str, int]]:
+        """Return keys and sizes of objects whose key begins so, in order, after one key and up to another."""
+        place = {"Bucket": self._bucket, "Prefix": prefix, **({"StartAfter": after} if after else {})}
+        with patience():
+            for page in self._client.get_paginator("list_objects_v2").paginate(**place):  # type: ignore[arg-type]
+                for each in page.get("Contents", []):
+                    if until and each["Key"] > until:
+                        return
+                    yield each["Key"], each["Size"]
+
+    def upload_url(self, key: str, seconds: int = UPLOAD_SECONDS) -> str:
+        """Return a link by which a client may put an object in place, for some time.
 
         It binds no content type: clients of this API send various ones, and the object is never served.
         """
         place = {"Bucket": self._bucket, "Key": key}
-        return self._client.generate_presigned_url("put_object", Params=place, ExpiresIn=UPLOAD_SECONDS)
+        return self._client.generate_presigned_url("put_object", Params=place, ExpiresIn=seconds)
 
     def download_url(self, key: str) -> str:
         """Return a link by which a client may get an object, for a short time."""

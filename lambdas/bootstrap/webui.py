@@ -7,7 +7,7 @@ from functools import cache
 from atelier.contract.settings import ChangesSettings, FollowSettings, PublishImageSettings, from_environment
 from atelier.contract.values import Value
 from atelier.lambdas.adapters.codepipeline import JobReports
-from atelier.lambdas.adapters.executions import ImageExecutions, ImagePipeline
+from atelier.lambdas.adapters.image_runs import ImageExecutions, ImagePipeline
 from atelier.lambdas.adapters.latest import SsmLatest
 from atelier.lambdas.adapters.people import SnsPeople
 from atelier.lambdas.adapters.sources import CodeCommitDifferences

@@ -55,6 +55,7 @@ class Checkpoint(Value):
 
     While it is Initial its files are on their way, Active it can be used. It is Disabled when a file was not
     what it should be: *error* says why, and its names are free again. Deleting, it can only be deleted again.
+    One that a training or a merge makes has an *origin*: JSON that says by which, and of what.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Checkpoint(Value):
     source_path: str = ""
     target_path: str = ""
     error: str = ""
+    origin: str = ""
     version: str = ""
 
     @property
@@ -97,10 +99,13 @@ class Checkpoint(Value):
         return caller.may(EVERYBODYS) or caller.name == self.creator
 
     def is_abandoned(self, now: str) -> bool:
-        """Say whether its files will never come: then nothing is lost when its names go to another."""
+        """Say whether its files will never come: then nothing is lost when its names go to another.
+
+        Of one that is being made, the end of that work decides.
+        """
         age = datetime.fromisoformat(now) - datetime.fromisoformat(self.created)
         patience = DOWNLOAD_PATIENCE if self.sources else UPLOAD_PATIENCE
-        return self.status == "Initial" and age > patience
+        return self.status == "Initial" and not self.origin and age > patience
 
     def file(self, name: str) -> File | None:
         """Return the file of that name."""

@@ -7,6 +7,7 @@ that prefix; InvokeFunction on the function of `handlers.downloads`.
 
 from __future__ import annotations
 
+import json
 import uuid
 
 from atelier.contract.api import checkpoints as bodies
@@ -143,6 +144,8 @@ def listing(checkpoint: Checkpoint, bucket: str) -> bodies.Checkpoint:
         told["sha256"] = digests
     if checkpoint.error:
         told["error"] = checkpoint.error
+    if checkpoint.origin:
+        told |= json.loads(checkpoint.origin)
     return bodies.Checkpoint(
         id=checkpoint.id,
         s3Location=location(checkpoint, bucket),

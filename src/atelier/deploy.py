@@ -27,7 +27,7 @@ Code = Mapping[str, tuple[str, bytes]]
 STORAGE, ACCOUNT = "storage", "account"
 IMAGES, API = "middleware-images", "middleware-api"
 ORDER = (STORAGE, ACCOUNT, "registry", "training-pipeline")
-MIDDLEWARE = (STORAGE, ACCOUNT, "middleware-state", IMAGES, "middleware-jobs", API)
+MIDDLEWARE = (STORAGE, ACCOUNT, "middleware-state", IMAGES, "middleware-jobs", "middleware-work", API)
 WEBUI = (STORAGE, "registry", "webui-state", "webui-pipeline", "workstation")
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

@@ -21,7 +21,7 @@ from typing import Any
 from atelier import bundle
 
 MOST = 40.0
-OTHERS = {"__init__", "bodies", "callers", "clock", "http", "links", "settling", "words"}
+OTHERS = {"__init__", "bodies", "callers", "clock", "http", "links", "settling", "words", "worlds"}
 """Modules among the handlers that are no function's entry point."""
 
 PROGRAM = """

@@ -15,7 +15,6 @@ import sys
 import threading
 import uuid
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -23,6 +22,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from openapi_schema_validator import OAS30Validator
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from standin_people import People, Refused
+from standin_work import Work, now
 
 from atelier.contract import openapi
 from atelier.contract.operations import OPERATIONS
@@ -32,26 +33,10 @@ ROUTES = [
     (name, each.method, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", each.path) + "/?$"))
     for name, each in OPERATIONS.items()
 ]
-EVERYTHING = (
-    "inference:all",
-    "checkpoint:all",
-    "sagemaker_endpoint:all",
-    "role:all",
-    "user:all",
-    "train:all",
-)
-
-
-class Refused(Exception):
-    """What the caller did wrong."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass
-class Middleware:
+class Middleware(People, Work):
     """What is known, and what is to go wrong."""
 
     tokens: dict[str, str] = field(default_factory=lambda: {"token-of-anna": "anna", "token-of-ben": "ben"})
@@ -66,6 +51,8 @@ class Middleware:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
+        self._settle_people()
+        self._settle_work()
         self.endpoint("anna")
         self.checkpoint("tiny.safetensors", status="Active")
         middleware = self
@@ -111,10 +98,6 @@ class Middleware:
     def _Ping(self, **_: Any) -> Any:
         return 200, None, "pong"
 
-    def _ListRoles(self, **_: Any) -> Any:
-        role = {"role_name": "artist", "creator": "api", "permissions": list(EVERYTHING)}
-        return 200, {"roles": [role], "last_evaluated_key": None}, "OK"
-
     # checkpoints
 
     def checkpoint(self, name: str, /, **changes: Any) -> dict[str, Any]:
@@ -136,7 +119,8 @@ class Middleware:
         self.checkpoints[id] = made
         return made
 
-    def _ListCheckpoints(self, query: dict[str, Any], **_: Any) -> Any:
+    def _ListCheckpoints(self, query: dict[str, Any], user: str, **_: Any) -> Any:
+        self._allow(user, "checkpoint:all", "checkpoint:list")
         wanted = query.get("types") or query.get("types[]")
         states = query.get("status") or query.get("status[]")
         found = [
@@ -364,11 +348,6 @@ def _row(world: Middleware, id: str, body: dict[str, Any], endpoint: str) -> dic
         "startTime": now(),
         "params": params,
     }
-
-
-def now() -> str:
-    """Return the time as the API writes it."""
-    return datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")  # noqa: UP017
 
 
 def colour(params: dict[str, Any], seed: int) -> tuple[int, int, int]:

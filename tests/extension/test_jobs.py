@@ -2,6 +2,7 @@
 
 import json
 import stat
+from dataclasses import replace
 
 import pytest
 from webui_form import txt2img
@@ -118,6 +119,40 @@ def test_a_lora_that_a_prompt_names_goes_along(cloud, jobs):
 def test_a_lora_that_is_not_in_the_cloud_is_named(jobs):
     with pytest.raises(Problem, match="no Lora style in the cloud"):
         jobs.submit(form("<lora:style:1> a cat"), CHOICE)
+
+
+def test_a_vae_of_the_accordion_or_of_the_settings_goes_along_by_name(cloud, jobs):
+    for name in ("clear.safetensors", "soft.safetensors"):
+        cloud.checkpoint(name, type="VAE", status="Active")
+    by_setting = form(override_settings={"sd_vae": "soft.safetensors"})
+
+    for choice, name in ((CHOICE, "soft"), (replace(CHOICE, vae="clear.safetensors"), "clear")):
+        (id,) = jobs.submit(by_setting, choice)
+        assert [{"model_name": f"{name}.safetensors"}] == cloud.jobs[id]["params"]["used_models"]["VAE"]
+        assert f"{name}.safetensors" == cloud.jobs[id]["asked"]["override_settings"]["sd_vae"]
+
+
+def test_a_vae_that_is_not_in_the_cloud_is_named_and_nothing_is_sent(cloud, jobs):
+    with pytest.raises(Problem, match=r"no VAE anime\.vae\.pt in the cloud"):
+        jobs.submit(form(override_settings={"sd_vae": "anime.vae.pt"}), CHOICE)
+    assert {} == cloud.jobs
+
+
+def test_an_embedding_goes_along_when_a_prompt_says_its_name_as_a_word(cloud, jobs):
+    for name in ("easy.safetensors", "eas.safetensors", "bad-hands.safetensors", "c++.safetensors"):
+        cloud.checkpoint(name, type="embeddings", status="Active")
+    asked = form("an uneasy cat, (Easy:1.1)", negative_prompt="bad-hands, c++")
+
+    expected = ("easy.safetensors", "bad-hands.safetensors", "c++.safetensors")
+    assert expected == jobs.orders(asked, CHOICE)[0].models["embeddings"]
+
+
+def test_who_may_not_list_networks_can_do_without_them_when_none_is_named(cloud, jobs):
+    cloud.roles["artist"]["permissions"] = ["inference:all"]
+
+    assert 1 == len(jobs.submit(form("a cat"), CHOICE))
+    with pytest.raises(Refusal, match="no permissions"):
+        jobs.submit(form("a <lora:style:1> cat"), CHOICE)
 
 
 def test_the_checkpoint_is_named_as_the_webuis_api_does(cloud, jobs):

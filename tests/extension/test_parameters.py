@@ -127,12 +127,12 @@ def test_what_another_image_may_be_able_to_do_goes_along(name, wanted):
 
 
 def test_everything_that_cannot_be_done_is_named_at_once():
-    form = txt2img(enable_hr=True, tiling=True, prompt="<lora:style:1> a cat")
+    form = txt2img(enable_hr=True, tiling=True, prompt="<hypernet:style:1> a <lora:b:1> cat")
 
     with pytest.raises(Unsupported) as caught:
         read(form)
 
-    assert ("Hires. fix", "Tiling", "the extra network <lora:style:1> in a prompt") == caught.value.names
+    assert ("Hires. fix", "Tiling", "the extra network <hypernet:style:1> in a prompt") == caught.value.names
     assert "Nothing was sent" in str(caught.value)
 
 
@@ -265,7 +265,6 @@ def test_what_a_form_overrides_wins_over_the_setting():
     ("name", "value"),
     [
         ("eta_noise_seed_delta", 31337),
-        ("sd_vae", "anime.vae.pt"),
         ("tiling", True),
         ("token_merging_ratio", 0.5),
     ],

@@ -16,6 +16,7 @@ sys.path[:0] = [str(TRAINING / "gpt_neo"), str(TRAINING / "diffusion"), str(HERE
 sys.path[:0] = [str(TRAINING), str(WEBUI), str(WEBUI / "program")]
 
 import containers  # noqa: E402
+import jobs  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,19 @@ class Trained:
 def image(tmp_path_factory) -> containers.Built:
     """The image as the process engine builds it; its dependencies take minutes once per machine."""
     return containers.built(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="session")
+def diffusion_image(tmp_path_factory) -> containers.Built:
+    """The image that serves, trains and merges, as the process engine builds it."""
+    return containers.built(tmp_path_factory.mktemp("home"), "diffusion")
+
+
+@pytest.fixture(scope="session")
+def learned(diffusion_image, tmp_path_factory) -> jobs.Done:
+    """A small LoRA, trained without interruption."""
+    base = jobs.training(tmp_path_factory.mktemp("learned"))
+    return jobs.done(diffusion_image, base)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import json
 import os
 import pydoc_data.topics
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -52,6 +53,11 @@ class Built:
     command: tuple[str, ...]
     folder: Path
     variables: Mapping[str, str]
+    memory: int | None = None
+
+    def limited(self, memory: int) -> Built:
+        """Return this image on a machine with so many bytes of memory to address."""
+        return replace(self, memory=memory)
 
     def start(self, verb: str, base: Path, log: Path, **variables: str) -> subprocess.Popen[bytes]:
         """Start the container with *verb*, its output in *log*."""
@@ -65,9 +71,17 @@ class Built:
     def _run(self, command: list[str], log: Path, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
         environment = {**self.variables, **variables}
         with log.open("wb") as output:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command, cwd=self.folder, env=environment, stdout=output, stderr=subprocess.STDOUT
             )
+        if self.memory:
+            limit(process.pid, self.memory)
+        return process
+
+
+def limit(process: int, memory: int) -> None:
+    """Let a process address so much memory, and no more."""
+    resource.prlimit(process, resource.RLIMIT_AS, (memory, memory))
 
 
 def built(home: Path, name: str = "gpt_neo") -> Built:

@@ -117,11 +117,11 @@ def test_a_tiny_checkpoint_that_cannot_be_written_is_no_traceback(tmp_path):
     assert "cannot be written: No such file or directory" in answer.stderr
 
 
-def test_training_is_refused_with_a_reason_where_sagemaker_looks_for_it(tmp_path):
+def test_a_job_without_its_task_leaves_a_reason_where_sagemaker_looks_for_it(tmp_path):
     answer = run("train", SAGEMAKER_BASE_DIR=str(tmp_path))
 
     assert 1 == answer.returncode
-    assert "serves only: it trains nothing" in (tmp_path / "output" / "failure").read_text()
+    assert "hyperparameters.json is missing" == (tmp_path / "output" / "failure").read_text()
 
 
 def test_an_unknown_verb_is_refused():

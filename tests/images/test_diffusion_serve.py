@@ -31,9 +31,8 @@ SMALL = {"prompt": "a photo of a cat", "seed": 7, "steps": 2, "width": 64, "heig
 
 
 @pytest.fixture(scope="session")
-def image(tmp_path_factory) -> Built:
-    """The image as the process engine builds it."""
-    return containers.built(tmp_path_factory.mktemp("home"), "diffusion")
+def image(diffusion_image) -> Built:
+    return diffusion_image
 
 
 @pytest.fixture(scope="session")

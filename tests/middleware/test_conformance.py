@@ -36,6 +36,9 @@ def journey(studio):
     checkpoints(go)
     endpoints(go)
     inferences(go)
+    datasets(go)
+    trainings(go)
+    merges(go)
     return go
 
 
@@ -125,6 +128,59 @@ def inferences(go):
     go("DeleteInferenceJobs", {"inference_id_list": "all"})
 
 
+def datasets(go):
+    made = {
+        "dataset_name": "cats",
+        "content": [{"filename": "a.png", "name": "a.png", "type": "image", "params": {}}],
+        "creator": "api",
+        "prefix": "",
+        "params": {"description": "some cats"},
+    }
+    links = go("CreateDataset", made)["s3PresignUrl"]
+    go("CreateDataset", {**made, "dataset_name": "../cats"})
+    go("UpdateDataset", {"status": "Enabled"}, at={"id": "cats"})
+    go("UpdateDataset", {"status": "Enabled"}, at={"id": "dogs"})
+    assert 200 == httpx.put(links["a.png"], content=shop.PIXEL, trust_env=False).status_code
+    go("UpdateDataset", {"status": "Enabled"}, at={"id": "cats"})
+    go("GetDataset", at={"id": "cats"})
+    go("GetDataset", at={"id": "dogs"})
+    go("ListDatasets", query={"dataset_status": "Enabled"})
+    go("CropDataset", {"max_resolution": "64x64"}, at={"id": "cats"})
+    go("CropDataset", {"max_resolution": "64x64"}, at={"id": "cats"})
+    go("CropDataset", {"max_resolution": "64x64"}, at={"id": "dogs"})
+    go("ListDatasets", query={"limit": 1})
+    go("DeleteDatasets", {"dataset_name_list": ["cats_64x64", "dogs"]})
+    go("DeleteDatasets", {"dataset_name_list": []})
+
+
+def trainings(go):
+    trained = {"training_instance_type": "ml.g4dn.xlarge", "model": "dream.safetensors", "fm_type": "sd_1_5"}
+    params = {"training_params": {**trained, "dataset": "cats"}, "config_params": {"output_name": "cat"}}
+    asked = {"lora_train_type": "kohya", "params": params}
+    made = go("CreateTraining", asked)
+    go("CreateTraining", asked)
+    go("GetTraining", at={"id": made["id"]})
+    go("GetTraining", at={"id": UNKNOWN})
+    go("ListTrainings", query={"limit": 1})
+    go("StopTraining", at={"id": made["id"]})
+    go("StopTraining", at={"id": UNKNOWN})
+    go("DeleteTrainings", {"training_id_list": [made["id"], UNKNOWN]})
+    go("DeleteTrainings", {"training_id_list": ["7"]})
+
+
+def merges(go):
+    asked = {"method": "no_interpolation", "checkpoints": ["dream.safetensors"], "output_name": "half"}
+    made = go("MergeCheckpoints", asked)["merge"]
+    go("MergeCheckpoints", {**asked, "method": "weighted_sum"})
+    go("GetMerge", at={"id": made["id"]})
+    go("GetMerge", at={"id": UNKNOWN})
+    go("ListMerges")
+    go("StopMerge", at={"id": made["id"]})
+    go("StopMerge", at={"id": UNKNOWN})
+    go("DeleteMerges", {"merge_id_list": [made["id"], UNKNOWN]})
+    go("DeleteMerges", {"merge_id_list": "all"})
+
+
 def job(kind, **more):
     models = {"Stable-diffusion": ["dream.safetensors"]}
     return {"task_type": "txt2img", "inference_type": kind, "models": models, **more}
@@ -134,7 +190,8 @@ SUCCESSES = [(each.id, status) for each in OPERATIONS.values() for status in eac
 BAD = [each.id for each in OPERATIONS.values() if each.takes]
 MISSING = [
     *("CreateToken", "ListTokens", "DeleteToken", "UpdateCheckpoint", "CreateEndpoint"),
-    *("GetInferenceJob", "CancelInferenceJob"),
+    *("GetInferenceJob", "CancelInferenceJob", "GetTraining", "StopTraining", "GetMerge", "StopMerge"),
+    *("GetDataset", "UpdateDataset", "CropDataset"),
 ]
 
 

@@ -12,12 +12,13 @@ from atelier.contract.refusals import CORS, GATEWAY_REFUSALS
 from atelier.templates import middleware_parts, middleware_state
 from atelier.templates.middleware_routes import camel
 
-STATE, JOBS, API = "middleware-state", "middleware-jobs", "middleware-api"
+STATE, JOBS, WORK = "middleware-state", "middleware-jobs", "middleware-work"
+API = "middleware-api"
 
 
 @pytest.fixture(scope="module")
 def rendered():
-    return {name: json.loads(synth.text(name))["Resources"] for name in (STATE, JOBS, API)}
+    return {name: json.loads(synth.text(name))["Resources"] for name in (STATE, JOBS, WORK, API)}
 
 
 def of_type(resources, kind):
@@ -122,7 +123,7 @@ def test_the_log_names_the_caller_and_never_a_token(rendered):
 
 
 def test_only_what_keeps_the_deployments_token_may_read_its_secret(rendered):
-    for name in (JOBS, API):
+    for name in (JOBS, WORK, API):
         for title in of_type(rendered[name], "AWS::Lambda::Function"):
             reads = "secretsmanager:GetSecretValue" in actions(rendered[name], title)
             assert (title == "TokenKeeper") == reads, title
@@ -139,7 +140,9 @@ def test_nothing_may_read_a_whole_table(rendered):
         assert "dynamodb:Scan" not in json.dumps(resources)
 
 
-@pytest.mark.parametrize("declared", [tables.CHECKPOINTS, tables.ENDPOINTS, tables.INFERENCES])
+@pytest.mark.parametrize(
+    "declared", [tables.CHECKPOINTS, tables.ENDPOINTS, tables.INFERENCES, tables.WORK, tables.DATASETS]
+)
 def test_a_table_has_the_key_and_the_indexes_that_are_declared(declared):
     made = middleware_state.indexed("T", declared).to_dict()["Properties"]
 
@@ -254,5 +257,6 @@ def test_the_stage_is_throttled_and_operations_that_begin_long_work_by_themselve
     settings = rendered[API]["Stage"]["Properties"]["MethodSettings"]
     limits = {(each["HttpMethod"], each["ResourcePath"]): each["ThrottlingRateLimit"] for each in settings}
 
-    assert {("*", "/*"), ("POST", "/~1endpoints"), ("POST", "/~1checkpoints")} == limits.keys()
+    costly = ("endpoints", "checkpoints", "trainings", "merges")
+    assert {("*", "/*"), *(("POST", f"/~1{each}") for each in costly)} == limits.keys()
     assert limits["*", "/*"] == max(limits.values())

@@ -199,7 +199,8 @@ def test_a_parameter_of_a_stack_is_an_output_of_one_before_it_or_has_a_default()
         "middleware-state": ["storage"],
         "middleware-images": ["storage", "middleware-state"],
         "middleware-jobs": ["storage", "middleware-state"],
-        "middleware-api": ["storage", "middleware-state", "middleware-jobs"],
+        "middleware-work": ["storage", "middleware-state"],
+        "middleware-api": ["storage", "middleware-state", "middleware-jobs", "middleware-work"],
         "webui-state": [],
         "webui-pipeline": ["storage", "registry", "webui-state"],
     }.items():

@@ -50,6 +50,27 @@ CONTRACT = {
     "GetInferenceJob": ("GET /inferences/{id}", "", "", "200"),
     "DeleteInferenceJobs": ("DELETE /inferences", "inference:all", "inference_id_list", "204"),
     "CancelInferenceJob": ("DELETE /inferences/{id}/run", "inference:all inference:create", "", "200"),
+    "ListTrainings": ("GET /trainings", "train:all", "", "200"),
+    "CreateTraining": ("POST /trainings", "train:all", "lora_train_type params", "201"),
+    "GetTraining": ("GET /trainings/{id}", "train:all", "", "200"),
+    "StopTraining": ("DELETE /trainings/{id}/run", "train:all", "", "200"),
+    "DeleteTrainings": ("DELETE /trainings", "train:all", "training_id_list", "204"),
+    "ListMerges": ("GET /merges", "checkpoint:all checkpoint:list", "", "200"),
+    "MergeCheckpoints": (
+        "POST /merges",
+        "checkpoint:all checkpoint:create",
+        "method checkpoints output_name",
+        "202",
+    ),
+    "GetMerge": ("GET /merges/{id}", "checkpoint:all checkpoint:list", "", "200"),
+    "StopMerge": ("DELETE /merges/{id}/run", "checkpoint:all checkpoint:create", "", "200"),
+    "DeleteMerges": ("DELETE /merges", "checkpoint:all", "merge_id_list", "204"),
+    "ListDatasets": ("GET /datasets", "train:all", "", "200"),
+    "CreateDataset": ("POST /datasets", "train:all", "dataset_name content creator prefix", "201"),
+    "GetDataset": ("GET /datasets/{id}", "train:all", "", "200"),
+    "UpdateDataset": ("PUT /datasets/{id}", "train:all", "status", "200"),
+    "CropDataset": ("POST /datasets/{id}/crop", "train:all", "max_resolution", "202"),
+    "DeleteDatasets": ("DELETE /datasets", "train:all", "dataset_name_list", "204"),
 }
 
 QUERIES = {
@@ -58,6 +79,10 @@ QUERIES = {
     "ListCheckpoints": "page per_page username status types roles",
     "ListEndpoints": "limit exclusive_start_key username endpointDeploymentJobId",
     "ListInferences": "type limit exclusive_start_key username",
+    "ListTrainings": "limit exclusive_start_key",
+    "ListMerges": "limit exclusive_start_key",
+    "ListDatasets": "dataset_status limit exclusive_start_key",
+    "GetDataset": "exclusive_start_key",
 }
 
 
@@ -110,7 +135,10 @@ def test_an_operation_declares_what_it_can_refuse():
 def test_paths_of_one_beginning_are_one_family():
     families = {each.family for each in OPERATIONS.values()}
 
-    assert {"meta", "roles", "users", "checkpoints", "endpoints", "inferences"} == families
+    assert families == {
+        *("meta", "roles", "users", "checkpoints", "endpoints", "inferences"),
+        *("trainings", "merges", "datasets"),
+    }
 
 
 def test_a_missing_or_wrong_token_is_forbidden():

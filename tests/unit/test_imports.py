@@ -19,6 +19,10 @@ FAMILIES = {
     "checkpoints": {"checkpoints", "endpoints", "meta", "roles"},  # what a job takes of a checkpoint
     "endpoints": {"endpoints", "meta", "roles"},
     "inferences": {"checkpoints", "endpoints", "inferences", "meta", "roles"},
+    # what work makes of checkpoints and datasets
+    "trainings": {"checkpoints", "datasets", "endpoints", "meta", "roles", "trainings", "work"},
+    "merges": {"checkpoints", "datasets", "endpoints", "merges", "meta", "roles", "trainings", "work"},
+    "datasets": {"checkpoints", "datasets", "endpoints", "meta", "roles", "work"},
 }
 
 

@@ -16,7 +16,7 @@ from webui_fakes import HEAD, LATER, NOW, OURS, FakeHistory, image
 
 from atelier.contract.tables import WEBUI_HISTORY
 from atelier.contract.webui import DECLARATION, Push
-from atelier.lambdas.adapters.executions import ImageExecutions, ImagePipeline
+from atelier.lambdas.adapters.image_runs import ImageExecutions, ImagePipeline
 from atelier.lambdas.adapters.latest import SsmLatest
 from atelier.lambdas.adapters.people import SnsPeople
 from atelier.lambdas.adapters.sources import CodeCommitDeclarations, CodeCommitDifferences

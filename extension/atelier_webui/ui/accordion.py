@@ -1,4 +1,4 @@
-"""The accordion in txt2img and img2img: on or off, the account, the endpoint, the cloud's checkpoint."""
+"""The accordion in txt2img and img2img: on or off, where, and with what of the cloud."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from atelier_webui.compat import listen, own_setting
 from atelier_webui.desk import NO_ACCOUNT, Desk
 from atelier_webui.errors import Problem
 from atelier_webui.request import AUTOMATIC
+from atelier_webui.ui import shelf as shelves
 from atelier_webui.ui import words
+from atelier_webui.ui.shelf import Shelf
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,12 @@ class Controls:
     refresh: Any
     reload: Any
     status: Any
+    shelf: Shelf
 
     @property
     def arguments(self) -> list[Any]:
         """Return what the WebUI hands on."""
-        return [self.on, self.account, self.endpoint, self.checkpoint, self.wait]
+        return [self.on, self.account, self.endpoint, self.checkpoint, self.wait, self.shelf.vae]
 
 
 def account_menu(tab: str, desk: Desk) -> Any:
@@ -64,7 +67,8 @@ def build(tab: str, desk: Desk, account: Any | None) -> Controls:
         )
         first = "" if desk.names() else words.note(NO_ACCOUNT)
         status = gr.HTML(first, elem_id=f"atelier_{tab}_status")
-    return Controls(on, account, endpoint, checkpoint, own_setting(wait), refresh, reload, status)
+        shelf = shelves.build(tab)
+    return Controls(on, account, endpoint, checkpoint, own_setting(wait), refresh, reload, status, shelf)
 
 
 def _menu(label: str, elem_id: str) -> Any:
@@ -93,6 +97,7 @@ def wire(controls: Controls, desk: Desk) -> None:
     listen(controls.account.change, fill_if_on, [controls.on, controls.account], filled)
     given = [controls.account, controls.status]
     listen(controls.reload.click, reload, given, given)
+    shelves.wire(controls.shelf, controls.account, desk)
 
 
 def _filled(desk: Desk, account: str) -> list[Any]:

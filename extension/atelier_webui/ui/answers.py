@@ -35,7 +35,7 @@ def calling(script: str) -> str:
 
 
 def pressing(button: str) -> str:
-    """Return the JavaScript that presses a button, if it is in sight."""
+    """Return the JavaScript that presses a button, if its pane is in sight."""
     return calling(f"atelierPress({button!r})")
 
 

@@ -1,71 +1,49 @@
-"""The cards of jobs: a thumbnail, how it stands, what was asked for; each is a button."""
+"""Cards of what the cloud has or does: a thumbnail, how it stands, what it is; each is a button."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 
-from atelier_webui.errors import Problem
 from atelier_webui.ui import words
+from atelier_webui.ui.thumbnails import SIDE, Thumbnails
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from atelier_webui.contract.api.inferences import Inference
     from atelier_webui.jobs import Jobs
 
-SIDE = 192
-AT_ONCE = 6
-MOST_KEPT = 400
+
+PICTURED = frozenset({"job", "training"})
+"""The kinds of which there is a picture, sooner or later."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What is seen of a job."""
+    """What is seen of something; while one *waits*, the page asks for the list again and again."""
 
     id: str
     status: str
     text: str
     time: str
     picture: str = ""
-
-
-class Thumbnails:
-    """Thumbnails as data URLs; those of jobs that are over never change and are kept."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, str] = {}
-
-    def of(self, jobs: Jobs, listed: Sequence[Inference]) -> dict[str, str]:
-        """Return what there is, by job; the others are got several at once."""
-        done = [each.InferenceJobId for each in listed if each.status == "succeeded"]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda id: self._get(jobs, id), (id for id in done if id not in self._kept)))
-        found = {id: self._kept.get(id, "") for id in done}  # another page may have cleared them meanwhile
-        return {id: picture for id, picture in found.items() if picture}
-
-    def _get(self, jobs: Jobs, id: str) -> None:
-        from atelier_webui.results import thumbnail
-
-        try:
-            image = thumbnail(jobs.client.inference(id), jobs.client, size=SIDE)
-        except Problem:
-            return  # a picture of a picture: its job's own view says what is wrong
-        if image is None:
-            return
-        written = io.BytesIO()
-        image.convert("RGB").save(written, "JPEG", quality=80)
-        if len(self._kept) >= MOST_KEPT:
-            self._kept.clear()
-        self._kept[id] = f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode()}"
+    waits: bool = False
 
 
 def cards(jobs: Jobs, listed: Sequence[Inference], thumbnails: Thumbnails) -> list[Card]:
     """Return what is to be seen of jobs."""
-    pictures = thumbnails.of(jobs, listed)
+    from atelier_webui.jobs import ENDED
+    from atelier_webui.results import thumbnail
+
+    def first(id: str) -> Image | None:
+        return thumbnail(jobs.client.inference(id), jobs.client, size=SIDE)
+
+    done = [each.InferenceJobId for each in listed if each.status == "succeeded"]
+    pictures = thumbnails.of({id: partial(first, id) for id in done})
     return [
         Card(
             id=each.InferenceJobId,
@@ -73,6 +51,7 @@ def cards(jobs: Jobs, listed: Sequence[Inference], thumbnails: Thumbnails) -> li
             text=_asked(jobs, each.InferenceJobId),
             time=words.when(each.createTime),
             picture=pictures.get(each.InferenceJobId, ""),
+            waits=each.status not in ENDED,
         )
         for each in listed
     ]
@@ -83,24 +62,28 @@ def _asked(jobs: Jobs, id: str) -> str:
     return str(known[0].payload.get("prompt", "")) if known else ""
 
 
-def html(shown: Iterable[Card]) -> str:
-    """Return the cards; the page asks again by itself while one of them is not over."""
-    made = [_card(each) for each in shown]
+def html(shown: Iterable[Card], *, of: str = "job", empty: str = "There is no such job.") -> str:
+    """Return the cards *of* a kind that the page knows how to choose."""
+    made = [_card(each, of) for each in shown]
     if not made:
-        return words.note("There is no such job.")
+        return words.note(empty)
     return f'<div class="atelier-cards" role="list">{"".join(made)}</div>'
 
 
-def _card(card: Card) -> str:
-    from atelier_webui.jobs import ENDED
+def cover(picture: str, name: str) -> str:
+    """Return a picture, or the first letter of a name where there is none."""
+    if picture:
+        return f'<img src="{picture}" alt="">'
+    return f'<span class="atelier-blank" aria-hidden="true">{escape(name[:1])}</span>'
 
-    waits = "" if card.status in ENDED else " data-atelier-waits"
-    image = f'<img src="{card.picture}" alt="">' if card.picture else '<span class="atelier-blank"></span>'
-    id, status, prompt = map(escape, (card.id, card.status, card.text or f"Job {card.id[:8]}"))
+
+def _card(card: Card, of: str) -> str:
+    waits = " data-atelier-waits" if card.waits else ""
+    id, status, text = map(escape, (card.id, card.status, card.text or f"{of.capitalize()} {card.id[:8]}"))
     return (
         '<div role="listitem"><button type="button" class="atelier-card" '
-        f'data-atelier-job="{id}"{waits}>{image}'
+        f'data-atelier-{of}="{id}"{waits}>{cover(card.picture, card.text) if of in PICTURED else ""}'
         f'<span class="atelier-status" data-status="{status}">{status}</span>'
-        f'<span class="atelier-prompt" title="{prompt}">{prompt}</span>'
+        f'<span class="atelier-prompt" title="{text}">{text}</span>'
         f"<time>{escape(card.time)}</time></button></div>"
     )

@@ -13,7 +13,8 @@ from atelier_webui.desk import Desk
 from atelier_webui.errors import Problem
 from atelier_webui.ui import words
 from atelier_webui.ui.answers import CONFIRMED, confirming, pressing, telling
-from atelier_webui.ui.cards import Thumbnails, cards, html
+from atelier_webui.ui.cards import cards, html
+from atelier_webui.ui.thumbnails import Thumbnails
 
 TASKS = ["txt2img", "img2img"]
 STATUSES = ["all", "created", "inprogress", "succeeded", "failed", "cancelled"]

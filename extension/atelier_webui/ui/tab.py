@@ -8,9 +8,18 @@ import gradio as gr
 
 from atelier_webui.compat import own_setting
 from atelier_webui.desk import Desk
-from atelier_webui.ui import accounts, checkpoints, endpoints, jobs
+from atelier_webui.ui import accounts, checkpoints, datasets, endpoints, jobs, merge, training, users
 
-PANES = (("Jobs", jobs), ("Checkpoints", checkpoints), ("Endpoints", endpoints), ("Accounts", accounts))
+PANES = (
+    ("Jobs", jobs),
+    ("Datasets", datasets),
+    ("Training", training),
+    ("Merge", merge),
+    ("Checkpoints", checkpoints),
+    ("Endpoints", endpoints),
+    ("Users", users),
+    ("Accounts", accounts),
+)
 """In their order; a pane is a module with a `build`. The page presses its Refresh when it comes in sight."""
 
 

@@ -6,17 +6,27 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Thread
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from atelier_webui import host
 from atelier_webui.desk import Desk
 from atelier_webui.errors import Problem
 from atelier_webui.ui import words
 
-if TYPE_CHECKING:
-    from atelier_webui.uploads import Upload
-
 EVERY = 0.3
+
+
+class Transfer(Protocol):
+    """What is sent, and can be stopped and go on."""
+
+    def run(self) -> str:
+        """Send what is not there yet; raise Problem when it is cut."""
+
+    def stop(self) -> None:
+        """End `run` soon."""
+
+    def discard(self) -> bool:
+        """Delete what was sent; return whether there was anything."""
 
 
 class Sent(NamedTuple):
@@ -31,8 +41,8 @@ class Sent(NamedTuple):
 class Uploading:
     """One upload that belongs to one page; it goes on where it was cut when the same is asked for again."""
 
-    wanted: tuple[str, str, tuple[str, ...], str]
-    upload: Upload | None = None
+    wanted: tuple[object, ...]
+    upload: Transfer | None = None
     is_there: bool = False
     is_running: bool = False
     is_discarded: bool = False
@@ -50,7 +60,7 @@ class Uploading:
         paths = [here[name] for name in names if name in here]
         if paths and len(paths) == len(names):
             try:
-                new.upload = Upload(desk.client(account), paths, kind, message=remark, show=new._show)
+                new.upload = Upload(desk.client(account), paths, kind, message=remark, show=new.show)
             except Problem as problem:
                 new.problem = problem
         return new
@@ -62,7 +72,7 @@ class Uploading:
     def run(self) -> Iterator[str]:
         """Upload, and yield lines for the page."""
         if self.upload is None:
-            yield words.problem(self.problem or Problem("Choose at least one file of this WebUI's folders."))
+            yield words.problem(self.problem or Problem("Choose at least one file first."))
             return
         if self.is_running:
             yield words.note("This upload is under way already.")
@@ -85,7 +95,7 @@ class Uploading:
         self.is_discarded = True
         return self.upload is not None and self.upload.discard()
 
-    def _work(self, upload: Upload) -> None:
+    def _work(self, upload: Transfer) -> None:
         try:
             upload.run()
             self.is_there = True
@@ -94,7 +104,8 @@ class Uploading:
         finally:
             self.is_running = False
 
-    def _show(self, done: int, total: int) -> None:
+    def show(self, done: int, total: int) -> None:
+        """Be told how far it is."""
         now = Sent(time.monotonic(), done, total)
         self.sent = (self.sent[0] if self.sent else now), now
 

@@ -85,7 +85,7 @@ def upload(planned: Checkpoint, *, now: str, world: World) -> Checkpoint:
     try:
         for each in planned.files:
             begun.append(replace(each, upload=world.uploads.begin(each.key)))
-        return settled(partial(_claim, replace(planned, files=tuple(begun)), now, world))
+        return settled(partial(claim, replace(planned, files=tuple(begun)), now, world))
     except Exception:  # the obligation: what was begun and is not kept is taken back, whatever happened
         for each in begun:
             world.uploads.abort(each)
@@ -94,7 +94,7 @@ def upload(planned: Checkpoint, *, now: str, world: World) -> Checkpoint:
 
 def fetch(planned: Checkpoint, *, now: str, world: World, jobs: Jobs) -> Checkpoint:
     """Have a checkpoint's files fetched; when that cannot be asked for now, nothing is left of it."""
-    kept = settled(partial(_claim, planned, now, world))
+    kept = settled(partial(claim, planned, now, world))
     try:
         for position in range(len(kept.sources)):
             jobs.download(kept.id, position)
@@ -104,7 +104,8 @@ def fetch(planned: Checkpoint, *, now: str, world: World, jobs: Jobs) -> Checkpo
     return kept
 
 
-def _claim(planned: Checkpoint, now: str, world: World) -> Checkpoint:
+def claim(planned: Checkpoint, now: str, world: World) -> Checkpoint:
+    """Keep a new checkpoint, if its names are free; who loses a race asks again."""
     _make_room(planned, now, world)
     return world.checkpoints.add(planned)
 
@@ -139,6 +140,8 @@ def _complete(id: str, tags: Mapping[str, Sequence[Part]], caller: Caller, world
         return was
     if was.status != "Initial":
         raise Invalid(f"checkpoint is {was.status}: {was.error or 'it cannot become Active'}")
+    if was.origin:
+        raise Invalid("checkpoint is being made and becomes Active by itself")
     if was.sources:
         raise Invalid("checkpoint is being downloaded and becomes Active by itself")
     _check_tags(was, tags)

@@ -108,10 +108,11 @@ def translate(error: Exception) -> Ended:
     from atelier.client.errors import Problem
     from atelier.cloud.context import Refused
     from atelier.cloud.gateway.launch import NotRunning
+    from atelier.merging.errors import MergeError
 
     if isinstance(error, NotRunning):
         return Pending(str(error))
-    if isinstance(error, Problem | Refused | BundleError):
+    if isinstance(error, Problem | Refused | BundleError | MergeError):
         return Ended(str(error))
     if isinstance(error, ClientError):
         return Ended(_client_error(error))

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "deploy": ("atelier.cli.deploy:deploy", "Deploy a part: pipeline, middleware, webui, or all."),
     "outputs": ("atelier.cli.outputs:outputs", "Say where a deployed part is to be reached."),
     "tokens": ("atelier.cli.tokens:tokens", "Make, list and revoke tokens of the middleware's API."),
+    "merge": ("atelier.cli.merge:merge", "Merge checkpoints, on this machine."),
     "pipeline": ("atelier.cli.pipeline:pipeline", "Follow and steer the pipelines."),
     "webui": ("atelier.cli.webui:webui", "Launch the newest WebUI with the extension; see its builds."),
     "models": ("atelier.cli.models:models", "Look into the model registry."),

@@ -23,6 +23,9 @@ TAGS: Mapping[str, str] = {
     "Checkpoints": "Models that artists bring along",
     "Endpoints": "Where generation runs",
     "Inferences": "Pieces of generation work",
+    "Trainings": "What artists teach a model from their own pictures",
+    "Merges": "Checkpoints made of others",
+    "Datasets": "Pictures with their captions, from which models are trained",
 }
 
 ANYWHERE = {

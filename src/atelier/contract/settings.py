@@ -135,6 +135,26 @@ class ReconcilerSettings(Value):
     bucket: str
 
 
+class WorkSettings(Value):
+    """What begins, shows and stops trainings, merges and crops; *work_instance_type* is for the last two."""
+
+    work_table: str
+    datasets_table: str
+    checkpoints_table: str
+    bucket: str
+    work_machine_arn: str
+    work_instance_type: str
+
+
+class WorkStepsSettings(Value):
+    """What keeps the course of trainings, merges and crops, as their state machine tells it."""
+
+    work_table: str
+    datasets_table: str
+    checkpoints_table: str
+    bucket: str
+
+
 class AccessSettings(Value):
     """What every function of the middleware must know to tell who asks, and whether too often."""
 

@@ -51,3 +51,18 @@ WEBUI_HISTORY = Table(
 )
 """Runs of the WebUI's pipeline, upstream commits that were begun, and the last look at upstream; the index
 has only the runs."""
+
+WORK = Table(
+    hash="id",
+    indexes=(
+        Index(name="kind-created-index", hash="kind", range="created"),
+        Index(name="running-created-index", hash="running", range="created"),
+    ),
+)
+"""Trainings, merges and crops by their ids; the last index has only those that have not ended."""
+
+DATASETS = Table(
+    hash="id",
+    indexes=(Index(name="kind-created-index", hash="kind", range="created"),),
+)
+"""Datasets by their names."""

@@ -96,6 +96,13 @@ class Page:
                 return entry.click(timeout=PATIENCE)
         raise AssertionError(f"{id} does not offer {value!r}")
 
+    def write_new(self, id: str, value: str) -> None:
+        """Write into a menu what it does not offer."""
+        field = self.part(id).locator("input").first
+        field.fill(value)
+        field.press("Enter")
+        field.blur()
+
     def tick(self, id: str, on: bool = True) -> None:
         """Switch something on or off."""
         self.part(id).locator("input[type=checkbox]").set_checked(on)

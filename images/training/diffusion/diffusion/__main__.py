@@ -1,14 +1,10 @@
-"""The entry point that SageMaker calls: `serve`; and `tiny`, which makes a checkpoint to try it with."""
+"""What SageMaker calls: `serve` or `train`; and `tiny`, which makes a checkpoint to try them with."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-#: SageMaker cuts a failure reason here.
-REASON_LENGTH = 1024
-NO_TRAINING = "this container serves only: it trains nothing. Start it as an endpoint (serve)"
 
 
 def main(arguments: Sequence[str], base: Path) -> int:
@@ -18,7 +14,7 @@ def main(arguments: Sequence[str], base: Path) -> int:
     parser = argparse.ArgumentParser(prog="python -m diffusion")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("serve", help="answer SageMaker's /ping and /invocations")
-    verbs.add_parser("train", help="refused: this container serves only")
+    verbs.add_parser("train", help="do what /opt/ml lays out: train a LoRA, merge, or crop")
     tiny = verbs.add_parser("tiny", help="write a random Stable Diffusion of a few MB")
     tiny.add_argument("out", type=Path, metavar="OUT.safetensors")
     tiny.add_argument("--seed", type=int, default=0)
@@ -27,15 +23,17 @@ def main(arguments: Sequence[str], base: Path) -> int:
         from diffusion.server import main as serve
 
         return serve(os.environ)
-    return refuse(base / "output" / "failure") if chosen.verb == "train" else make(chosen.out, chosen.seed)
+    if chosen.verb == "train":
+        return train(base)
+    return make(chosen.out, chosen.seed)
 
 
-def refuse(failure: Path) -> int:
-    """Leave SageMaker the reason why nothing is trained."""
-    sys.stderr.write(f"failed: {NO_TRAINING}\n")
-    failure.parent.mkdir(parents=True, exist_ok=True)
-    failure.write_text(NO_TRAINING[:REASON_LENGTH], encoding="utf-8")
-    return 1
+def train(base: Path) -> int:
+    """Do the job that SageMaker laid out in *base*."""
+    from diffusion import job, s3
+    from diffusion.stopping import Stopping
+
+    return job.main(base, Stopping.on_sigterm(), s3.S3(s3.client()))
 
 
 def make(out: Path, seed: int) -> int:

@@ -1,8 +1,8 @@
-"""What every /invocations body says around its form: who asks, for which task, with which checkpoints."""
+"""What every /invocations body says around its form: who asks, for which task, with which models."""
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -11,8 +11,9 @@ from diffusion.errors import Invalid
 from diffusion.forms import Form
 
 TASKS = ("txt2img", "img2img")
-CHECKPOINTS = "Stable-diffusion"
-MAX_CHECKPOINTS = 10
+CHECKPOINTS, LORAS, VAES, EMBEDDINGS = "Stable-diffusion", "Lora", "VAE", "embeddings"
+#: How many of each kind a request may list.
+MOST: Mapping[str, int] = {CHECKPOINTS: 10, LORAS: 50, VAES: 10, EMBEDDINGS: 50}
 SUFFIX = ".safetensors"
 PICKLED = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 #: The WebUI shows a checkpoint as `name.safetensors [hash]`.
@@ -25,17 +26,18 @@ class Envelope:
 
     id: str
     task_type: str
-    sources: tuple[Source, ...]
+    sources: Mapping[str, tuple[Source, ...]]
     params: Any
 
     def chosen(self, wanted: str | None) -> Source:
         """Find the checkpoint that the form names; it may be silent about the only one."""
-        if wanted is None and len(self.sources) == 1:
-            return self.sources[0]
-        names = ", ".join(each.name for each in self.sources)
+        sources = self.sources[CHECKPOINTS]
+        if wanted is None and len(sources) == 1:
+            return sources[0]
+        names = ", ".join(each.name for each in sources)
         if wanted is None:
             raise Invalid(f"override_settings.sd_model_checkpoint must name one of {names}")
-        for each in self.sources:
+        for each in sources:
             if each.name == title(wanted):
                 return each
         raise Invalid(f"override_settings.sd_model_checkpoint {wanted!r} is none of models: {names}")
@@ -49,15 +51,15 @@ def told(params: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def parse(body: bytes) -> Envelope:
-    """Read a request; the first thing wrong with it is said by name."""
+def parse(body: bytes, kinds: Collection[str] = (CHECKPOINTS,)) -> Envelope:
+    """Read a request that may list models of some kinds; the first thing wrong with it is said by name."""
     form = Form(_json(body))
     name = form.text("id", longest=256)
     task_type = form.choice("task_type", TASKS)
-    sources = _sources(form.take("models"))
+    sources = _sources(form.take("models"), kinds)
     given = form.take("params")
     form.close()
-    return Envelope(id=name, task_type=task_type, sources=tuple(sources), params=given)
+    return Envelope(id=name, task_type=task_type, sources=sources, params=given)
 
 
 def title(name: str) -> str:
@@ -77,20 +79,28 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _sources(given: object) -> list[Source]:
-    """Read the checkpoints of a request; other kinds of model are refused unless their list is empty."""
+def _sources(given: object, kinds: Collection[str]) -> dict[str, tuple[Source, ...]]:
+    """Read the models of a request; kinds that are not used here are refused unless their list is empty."""
     models = Form({} if given is None else given, "models")
-    listed = models.take(CHECKPOINTS)
-    if not isinstance(listed, list) or not 1 <= len(listed) <= MAX_CHECKPOINTS:
-        raise models.wrong(CHECKPOINTS, f"a list of 1 to {MAX_CHECKPOINTS} checkpoints")
+    found = {kind: _listed(models, kind) for kind in kinds}
     for kind, value in models.left().items():
         if value != []:
             raise Invalid(f"models.{kind} is not supported by this container")
-    return [_source(each) for each in listed]
+    return found
 
 
-def _source(given: object) -> Source:
-    form = Form(given, f"models.{CHECKPOINTS}")
+def _listed(models: Form, kind: str) -> tuple[Source, ...]:
+    listed = models.take(kind)
+    if listed is None and kind != CHECKPOINTS:
+        return ()
+    least = 1 if kind == CHECKPOINTS else 0
+    if not isinstance(listed, list) or not least <= len(listed) <= MOST[kind]:
+        raise models.wrong(kind, f"a list of {least} to {MOST[kind]} models")
+    return tuple(_source(each, kind) for each in listed)
+
+
+def _source(given: object, kind: str) -> Source:
+    form = Form(given, f"models.{kind}")
     name, address = form.text("name", longest=300), form.text("s3", longest=1100)
     sha256 = form.text("sha256", longest=64, default="").lower()
     form.close()

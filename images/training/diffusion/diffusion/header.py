@@ -21,15 +21,15 @@ class Header:
     metadata: dict[str, str]
 
 
-def read(path: Path) -> Header:
-    """Read the header of a checkpoint; refuse what is no .safetensors file, a pickle by its name."""
+def read(path: Path, who: str = "the checkpoint") -> Header:
+    """Read the header of *who*; refuse what is no .safetensors file, a pickle by its name."""
     with path.open("rb") as file:
         start = file.read(8)
         if start.startswith(PICKLES):
-            raise Invalid("the checkpoint is a pickled file, which may hold code: convert it to .safetensors")
+            raise Invalid(f"{who} is a pickled file, which may hold code: convert it to .safetensors")
         length = int.from_bytes(start, "little")
         if len(start) < 8 or not 2 <= length <= min(LONGEST, path.stat().st_size - 8):
-            raise Invalid("the checkpoint is not a .safetensors file")
+            raise Invalid(f"{who} is not a .safetensors file")
         raw = file.read(length)
     try:
         table = json.loads(raw)
@@ -37,7 +37,7 @@ def read(path: Path) -> Header:
         shapes = {name: _shape(entry) for name, entry in table.items()}
         return Header(shapes=shapes, metadata={str(key): str(value) for key, value in metadata.items()})
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
-        raise Invalid("the checkpoint's header is damaged") from None
+        raise Invalid(f"{who}'s header is damaged") from None
 
 
 def _shape(entry: dict[str, Any]) -> Shape:

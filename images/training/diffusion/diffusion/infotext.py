@@ -16,11 +16,24 @@ class Maker:
     model: str
     sha256: str
     version: str
+    vae: tuple[str, str] | None = None
+    loras: tuple[tuple[str, str], ...] = ()
+    embeddings: tuple[tuple[str, str], ...] = ()
 
     @property
     def hash(self) -> str:
         """Return as much of the digest as the WebUI shows."""
         return self.sha256[:10]
+
+    @property
+    def extras(self) -> dict[str, str]:
+        """Return what is told of LoRAs and embeddings, if there are any."""
+        listed = {"Lora hashes": self.loras, "TI hashes": self.embeddings}
+        return {
+            fact: ", ".join(f"{name}: {shown}" for name, shown in pairs)
+            for fact, pairs in listed.items()
+            if pairs
+        }
 
 
 def text(wish: Wish, seed: int, maker: Maker) -> str:
@@ -41,10 +54,13 @@ def _facts(wish: Wish, seed: int, maker: Maker) -> Mapping[str, Any]:
         "Size": f"{wish.width}x{wish.height}",
         "Model hash": maker.hash,
         "Model": maker.model,
+        "VAE hash": maker.vae and maker.vae[1],
+        "VAE": maker.vae and maker.vae[0],
         "Denoising strength": wish.denoising_strength,
         **masks.facts(wish.masking),
         "Clip skip": wish.clip_skip if wish.clip_skip > 1 else None,
         "RNG": "CPU",
+        **maker.extras,
         "Version": maker.version,
     }
 
@@ -79,12 +95,12 @@ def info(wish: Wish, maker: Maker, timestamp: str) -> str:
             "face_restoration_model": None,
             "sd_model_name": maker.model,
             "sd_model_hash": maker.hash,
-            "sd_vae_name": None,
-            "sd_vae_hash": None,
+            "sd_vae_name": maker.vae and maker.vae[0],
+            "sd_vae_hash": maker.vae and maker.vae[1],
             "seed_resize_from_w": -1,
             "seed_resize_from_h": -1,
             "denoising_strength": wish.denoising_strength,
-            "extra_generation_params": {"Schedule type": wish.choice.schedule},
+            "extra_generation_params": {"Schedule type": wish.choice.schedule, **maker.extras},
             "index_of_first_image": 0,
             "infotexts": [text(wish, each, maker) for each in seeds],
             "styles": [],

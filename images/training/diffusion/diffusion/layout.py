@@ -5,8 +5,9 @@ lists all tensors of an architecture; so a checkpoint that lacks one is refused 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
+from typing import Any
 
 from diffusion.errors import Invalid
 
@@ -73,24 +74,44 @@ def read(shapes: Shapes) -> Architecture:
     return found
 
 
+def read_vae(shapes: Shapes, who: str) -> Architecture:
+    """Find the sizes of a VAE that comes alone; those of the other networks mean nothing."""
+    try:
+        sizes = replace(STABLE_DIFFUSION_1, **_vae_sizes(shapes))
+    except (KeyError, IndexError, ValueError):
+        sizes = replace(STABLE_DIFFUSION_1, vae=())
+    if not sizes.vae or not sizes.vae_blocks or any(each % GROUP for each in sizes.vae):
+        raise Invalid(f"{who} has not the tensors of a Stable Diffusion 1's VAE")
+    for name, shape in _within(VAE, _vae(sizes)):
+        if _plain(shapes.get(name, ())) != _plain(shape):
+            raise Invalid(f"{who} has not the {name.removeprefix(VAE)} of a Stable Diffusion 1's VAE")
+    return sizes
+
+
 def _found(shapes: Shapes) -> Architecture:
     inputs = shapes[f"{UNET}input_blocks.0.0.weight"][1]
     if inputs != LATENT:
         raise Invalid(f"the checkpoint takes {inputs} channels: inpainting and editing are not supported")
     levels = _unet_levels(shapes)
     words, text = shapes[f"{TEXT}embeddings.token_embedding.weight"]
-    vae_levels = range(_run(shapes, f"{VAE}encoder.down.", ".block.0.conv1.weight"))
     return Architecture(
         unet=tuple(width for width, _ in levels[0]),
         unet_blocks=len(levels),
         attention=tuple(attention for _, attention in levels[0]),
-        vae=tuple(shapes[f"{VAE}encoder.down.{each}.block.0.conv1.weight"][0] for each in vae_levels),
-        vae_blocks=_run(shapes, f"{VAE}encoder.down.0.block.", ".conv1.weight"),
+        **_vae_sizes(shapes),
         words=words,
         text=text,
         text_layers=_run(shapes, f"{TEXT}encoder.layers.", ".mlp.fc1.weight"),
         text_inner=shapes[f"{TEXT}encoder.layers.0.mlp.fc1.weight"][0],
     )
+
+
+def _vae_sizes(shapes: Shapes) -> dict[str, Any]:
+    levels = range(_run(shapes, f"{VAE}encoder.down.", ".block.0.conv1.weight"))
+    return {
+        "vae": tuple(shapes[f"{VAE}encoder.down.{each}.block.0.conv1.weight"][0] for each in levels),
+        "vae_blocks": _run(shapes, f"{VAE}encoder.down.0.block.", ".conv1.weight"),
+    }
 
 
 def _unet_levels(shapes: Shapes) -> list[list[tuple[int, bool]]]:

@@ -53,9 +53,10 @@ class Models:
     """The last few checkpoints that were used, loaded."""
 
     def __init__(self, most: int, place: Place) -> None:
-        diffusers_logging.set_verbosity_error()
+        quiet()
         self._most, self._place = most, place
         self._loaded: OrderedDict[str, Model] = OrderedDict()
+        self._vaes: OrderedDict[str, AutoencoderKL] = OrderedDict()
 
     def get(self, checkpoint: Checkpoint) -> Model:
         """Return a checkpoint's networks; the one that was not used for longest makes room for a new one."""
@@ -68,6 +69,28 @@ class Models:
             found = load(checkpoint.path, self._place)
         self._loaded[checkpoint.sha256] = found
         return found
+
+    def vae(self, file: Checkpoint) -> AutoencoderKL:
+        """Return a VAE that comes alone."""
+        found = self._vaes.pop(file.sha256, None)
+        if found is None:
+            while len(self._vaes) >= self._most:
+                self._vaes.popitem(last=False)
+            found = load_vae(file, self._place)
+        self._vaes[file.sha256] = found
+        return found
+
+    def clear(self) -> None:
+        """Forget everything: the memory is needed."""
+        self._loaded.clear()
+        self._vaes.clear()
+        if self._place.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def quiet() -> None:
+    """Let diffusers say nothing but errors."""
+    diffusers_logging.set_verbosity_error()
 
 
 def load(path: Path, place: Place) -> Model:
@@ -96,6 +119,22 @@ def _loaded(path: Path, sizes: Architecture, words: Words, place: Place) -> Mode
         unet=unet.eval().to(place.device),
         vae=vae.eval().to(place.device),
     )
+
+
+def load_vae(file: Checkpoint, place: Place) -> AutoencoderKL:
+    """Load a VAE that comes alone; its tensors are named as in a checkpoint, or without their prefix."""
+    who = f"the VAE {file.name}"
+    shapes = header.read(file.path, who).shapes
+    stored = {name if name.startswith(VAE) else f"{VAE}{name}": name for name in shapes}
+    sizes = layout.read_vae({name: shapes[stored[name]] for name in stored}, who)
+    wanted = [name for name, _ in layout.names(sizes) if name.startswith(VAE)]
+    try:
+        with safe_open(file.path, framework="pt", device="cpu") as opened:
+            tensors = {name: opened.get_tensor(stored[name]) for name in wanted}
+    except SafetensorError as error:
+        raise Invalid(f"{who} is damaged: {error}") from None
+    vae: AutoencoderKL = _network(AutoencoderKL, tensors, configs.vae(sizes), torch.float32)
+    return vae.eval().to(place.device)
 
 
 def _tensors(path: Path, prefix: str, sizes: Architecture) -> dict[str, torch.Tensor]:

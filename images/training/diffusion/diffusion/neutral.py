@@ -79,7 +79,6 @@ SETTINGS: Mapping[str, tuple[Any, ...]] = {
     "randn_source": ("CPU",),
     "return_grid": (False, True),
     "samples_format": ("png",),
-    "sd_vae": ("", "Automatic", "None"),
     "token_merging_ratio": (0,),
 }
 

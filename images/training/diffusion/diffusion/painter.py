@@ -4,17 +4,17 @@ Images are painted one by one, each from noise of its own seed made on the CPU: 
 its neighbours nor, but for rounding, on the machine.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import diffusers
 import torch
 
-from diffusion import prompts
+from diffusion.conditioning import Reader
 from diffusion.configs import NOISE, REDUCTION, SCALE
 from diffusion.errors import Invalid, Stopped
 from diffusion.inpainting import Canvas
-from diffusion.layout import LATENT, TOKENS
+from diffusion.layout import LATENT
 from diffusion.masks import NOISE as LATENT_NOISE
 from diffusion.masks import NOTHING
 from diffusion.models import Model
@@ -29,14 +29,24 @@ STRONGEST = 0.999
 class Painter:
     """What all images of one wish share."""
 
-    def __init__(self, model: Model, wish: Wish, canvas: Canvas | None, is_over: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        model: Model,
+        wish: Wish,
+        canvas: Canvas | None,
+        is_over: Callable[[], bool],
+        vectors: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
         self._model, self._wish, self._is_over = model, wish, is_over
+        reader = Reader(model, wish.clip_skip, vectors)
         with torch.inference_mode():
-            self._wanted = self._conditioning(wish.prompt)
-            self._unwanted = self._conditioning(wish.negative_prompt)
+            self._wanted = reader.meaning(wish.words)
+            self._unwanted = reader.meaning(wish.negative_prompt)
             self._canvas = canvas
             self._start = None if canvas is None else self._encoded(canvas.pixels)
             self._new = None if canvas is None or canvas.mask is None else self._reduced(canvas)
+        #: The learned words that the prompts hold.
+        self.learned = reader.used
 
     @torch.inference_mode()
     def paint(self, seed: int) -> Pixels:
@@ -93,33 +103,6 @@ class Painter:
         )
         predicted: torch.Tensor = answer[0].float()
         return predicted
-
-    def _conditioning(self, prompt: str) -> torch.Tensor:
-        words = self._model.words
-        chunks = prompts.chunks(prompt, words.encode, words.comma)
-        return torch.cat([self._meaning(each) for each in chunks], dim=1)
-
-    def _meaning(self, chunk: prompts.Chunk) -> torch.Tensor:
-        """Read one chunk; weights change how loud a token is, not how loud the chunk is."""
-        words, place = self._model.words, self._model.place
-        filled = [words.end] * (TOKENS - 1 - len(chunk.ids))
-        ids = torch.tensor([[words.start, *chunk.ids, *filled]], device=place.device)
-        meaning = self._skipped(ids).float()
-        weights = [1.0, *chunk.weights, *(1.0 for _ in filled)]
-        weighed = meaning * torch.tensor(weights, device=place.device)[None, :, None]
-        if any(each != 1.0 for each in chunk.weights):
-            weighed = weighed * (meaning.mean() / weighed.mean())
-        return weighed.to(place.dtype)
-
-    def _skipped(self, ids: torch.Tensor) -> torch.Tensor:
-        """Return what the last layer but a few says."""
-        text, skip = self._model.text, self._wish.clip_skip
-        layers = text.config.num_hidden_layers
-        if skip > layers:
-            raise Invalid(f"params.clip_skip must be at most {layers}: this checkpoint has no more layers")
-        states = text(ids, output_hidden_states=True).hidden_states
-        meaning: torch.Tensor = text.final_layer_norm(states[-skip])
-        return meaning
 
     def _encoded(self, picture: Pixels) -> torch.Tensor:
         pixels = torch.from_numpy(picture).to(self._model.place.device).permute(2, 0, 1)[None]

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from diffusion import masks, neutral, prompts, samplers
+from diffusion import extras, masks, neutral, prompts, samplers
 from diffusion.errors import Invalid
+from diffusion.extras import LoraUse
 from diffusion.forms import Form
 from diffusion.masks import Masking
 from diffusion.samplers import Choice
@@ -17,6 +18,8 @@ MAX_CLIP_SKIP = 12
 LONGEST_PROMPT = 8000
 #: The WebUI draws its seeds from as many.
 DRAWN_SEEDS = 2**32 - 1
+#: What the WebUI says when a checkpoint's own VAE is meant.
+NO_VAE = frozenset({"", "Automatic", "None"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,8 @@ class Wish:
     """One request's images; each depends on its own seed alone."""
 
     prompt: str = ""
+    words: str = ""
+    loras: tuple[LoraUse, ...] = ()
     negative_prompt: str = ""
     seed: int = 0
     steps: int = 50
@@ -35,6 +40,7 @@ class Wish:
     n_iter: int = 1
     clip_skip: int = 1
     checkpoint: str | None = None
+    vae: str | None = None
     denoising_strength: float | None = None
     picture: str | None = None
     masking: Masking | None = None
@@ -59,7 +65,7 @@ def parse(
 
 
 def _settings(form: Form) -> dict[str, Any]:
-    """Read the two settings that a request may override, and clip_skip as our own clients spell it."""
+    """Read the three settings that a request may override, and clip_skip as our own clients spell it."""
     given = form.take("override_settings")
     settings = Form({} if given is None else given, "params.override_settings")
     named = settings.text("sd_model_checkpoint", longest=300, default="")
@@ -67,17 +73,20 @@ def _settings(form: Form) -> dict[str, Any]:
     skip = form.whole("clip_skip", 1, MAX_CLIP_SKIP, stop)
     if stop not in {1, skip}:
         raise Invalid("params.clip_skip and override_settings.CLIP_stop_at_last_layers are not the same")
+    vae = settings.text("sd_vae", longest=300, default="")
     neutral.check_settings(settings.left())
-    return {"checkpoint": named or None, "clip_skip": skip}
+    chosen = None if vae in NO_VAE else vae
+    return {"checkpoint": named or None, "clip_skip": skip, "vae": chosen}
 
 
 def _prompts(form: Form) -> dict[str, Any]:
     texts = {
         name: form.text(name, longest=LONGEST_PROMPT, default="") for name in ("prompt", "negative_prompt")
     }
-    for name, text in texts.items():
-        prompts.check(name, text)
-    return texts
+    words, loras = extras.take(texts["prompt"])
+    prompts.check("prompt", words)
+    prompts.check("negative_prompt", texts["negative_prompt"])
+    return {**texts, "words": words, "loras": loras}
 
 
 def _numbers(form: Form) -> dict[str, Any]:

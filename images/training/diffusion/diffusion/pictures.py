@@ -68,9 +68,14 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def encode(pixels: Pixels, infotext: str) -> str:
+    """Write a PNG that tells how it was made, in base64."""
+    return base64.b64encode(png(pixels, infotext)).decode()
+
+
+def png(pixels: Pixels, infotext: str) -> bytes:
     """Write a PNG that tells how it was made."""
     about = PngInfo()
     about.add_text("parameters", infotext)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", pnginfo=about)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()

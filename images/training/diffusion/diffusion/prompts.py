@@ -9,7 +9,7 @@ do: they are refused by name.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from diffusion.errors import Invalid
@@ -48,6 +48,16 @@ class Chunk:
 
     ids: list[int] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
+    learned: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """A word with vectors of its own, found in a prompt by the tokens of its name."""
+
+    name: str
+    ids: tuple[int, ...]
+    length: int
 
 
 def check(name: str, prompt: str) -> None:
@@ -95,25 +105,77 @@ def _joined(found: list[Part]) -> list[Part]:
     return joined
 
 
-def chunks(prompt: str, encode: Callable[[str], list[int]], comma: int) -> list[Chunk]:
+def chunks(
+    prompt: str, encode: Callable[[str], list[int]], comma: int, learned: Sequence[Learned] = ()
+) -> list[Chunk]:
     """Encode a prompt into chunks; *comma* is the token of one."""
-    done: list[Chunk] = []
-    chunk, reach = Chunk(), 0
+    filling = _Filling(comma, learned)
     for part in parts(prompt):
         if part.text is None:
-            done.append(chunk)
-            chunk, reach = Chunk(), 0
-            continue
-        for token in encode(part.text):
-            if len(chunk.ids) == CHUNK:
-                kept = reach if reach and CHUNK - reach <= COMMA_REACH else CHUNK
-                done.append(Chunk(chunk.ids[:kept], chunk.weights[:kept]))
-                chunk, reach = Chunk(chunk.ids[kept:], chunk.weights[kept:]), 0
-            chunk.ids.append(token)
-            chunk.weights.append(part.weight)
-            reach = len(chunk.ids) if token == comma else reach
-    if chunk.ids or not done:
-        done.append(chunk)
-    if len(done) > MAX_CHUNKS:
-        raise Invalid(f"a prompt may have at most {MAX_CHUNKS} chunks of {CHUNK} tokens, not {len(done)}")
-    return done
+            filling.cut()
+        else:
+            filling.add(encode(part.text), part.weight)
+    if filling.chunk.ids or not filling.done:
+        filling.cut()
+    if len(filling.done) > MAX_CHUNKS:
+        raise Invalid(
+            f"a prompt may have at most {MAX_CHUNKS} chunks of {CHUNK} tokens, not {len(filling.done)}"
+        )
+    return filling.done
+
+
+class _Filling:
+    """Chunks on their way: those that are done, and the one that is being filled."""
+
+    def __init__(self, comma: int, learned: Sequence[Learned]) -> None:
+        self._comma = comma
+        # the longest name first: `cat` is part of `cat ears`
+        self._learned = sorted(learned, key=lambda each: len(each.ids), reverse=True)
+        self.done: list[Chunk] = []
+        self.chunk, self._reach = Chunk(), 0
+
+    def cut(self) -> None:
+        """End the chunk here."""
+        self.done.append(self.chunk)
+        self.chunk, self._reach = Chunk(), 0
+
+    def add(self, tokens: list[int], weight: float) -> None:
+        """Add the tokens of a part."""
+        position = 0
+        while position < len(tokens):
+            if word := self._learned_at(tokens, position):
+                self._add_word(word, weight)
+                position += len(word.ids)
+            else:
+                self._add_token(tokens[position], weight)
+                position += 1
+
+    def _learned_at(self, tokens: list[int], position: int) -> Learned | None:
+        for each in self._learned:
+            if each.ids and tuple(tokens[position : position + len(each.ids)]) == each.ids:
+                return each
+        return None
+
+    def _add_word(self, word: Learned, weight: float) -> None:
+        """Add a learned word: all of it in one chunk, its tokens but places to put vectors in."""
+        if len(self.chunk.ids) + word.length > CHUNK:
+            self.cut()
+        self.chunk.learned[len(self.chunk.ids)] = word.name
+        self.chunk.ids += [0] * word.length
+        self.chunk.weights += [weight] * word.length
+
+    def _add_token(self, token: int, weight: float) -> None:
+        if len(self.chunk.ids) == CHUNK:
+            self._wrap()
+        self.chunk.ids.append(token)
+        self.chunk.weights.append(weight)
+        self._reach = len(self.chunk.ids) if token == self._comma else self._reach
+
+    def _wrap(self) -> None:
+        """Begin a new chunk, with what followed the last comma if that is not far back."""
+        kept = self._reach if self._reach and CHUNK - self._reach <= COMMA_REACH else CHUNK
+        full, words = self.chunk, self.chunk.learned
+        stays = {place: name for place, name in words.items() if place < kept}
+        moves = {place - kept: name for place, name in words.items() if place >= kept}
+        self.done.append(Chunk(full.ids[:kept], full.weights[:kept], stays))
+        self.chunk, self._reach = Chunk(full.ids[kept:], full.weights[kept:], moves), 0
