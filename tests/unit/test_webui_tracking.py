@@ -171,8 +171,20 @@ def test_a_head_that_was_built_before_and_comes_back_is_built_again(world):
     world.look(SOON)
     world.upstreams.at = HEAD  # the history was rewritten
 
-    assert "started" == world.look(LATER).outcome
+    assert ["returned", "started"] == [world.look(LATER).outcome for _ in range(2)]
     assert f"{HEAD}-2" in world.pipeline.started
+    assert "unchanged" == world.look(TOMORROW).outcome
+
+
+def test_a_server_that_tells_of_the_past_for_a_moment_has_nothing_built(world):
+    world.look()
+    world.history.save_commit(replace(world.history.commit(HEAD), status="built"))
+    outcomes = []
+    for world.upstreams.at in (NEXT, HEAD, NEXT, HEAD, NEXT):
+        outcomes.append(world.look(SOON).outcome)
+
+    assert ["started", "returned", "unchanged", "returned", "unchanged"] == outcomes
+    assert 2 == len(world.pipeline.started)
 
 
 def test_an_end_that_no_event_told_is_noticed_later(world):

@@ -2,7 +2,8 @@
 
 A commit is written down as starting before it is started, under a token that CodePipeline takes but once: so
 two looks at one time, or one that died between the two, start one run. The newest head wins: what is not the
-head any more is not begun. A head that was built before and comes back is the newest, and is begun again.
+head any more is not begun. A head that was built before and comes back is the newest, and is begun again; but
+not before a second look has seen it, since a repository of many servers may tell what was for a while.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def look(*, now: str, world: World) -> Look:
     if watch.trouble:
         told = f"{watch.trouble}\nSince {watch.since}; at {now} it is well again: {found.summary}."
         world.people.tell("The WebUI's upstream is back", told)
-    _remember(Watch(head=head, looked=now, revision=watch.revision), world)
+    is_sure = found.outcome != "returned"
+    seen = Watch(head=head if is_sure else watch.head, returned=None if is_sure else head, looked=now)
+    _remember(replace(seen, revision=watch.revision), world)
     return found
 
 
@@ -99,6 +102,10 @@ def follow(head: str, watch: Watch, *, now: str, world: World) -> Look:
     if commit.status == "started":
         return wait(commit, now=now, world=world)
     has_come_back = watch.head not in {None, head}
+    if has_come_back and watch.returned != head:
+        return Look(
+            outcome="returned", summary=f"{head} is the head again, if the next look says so too", head=head
+        )
     if commit.status == "superseded" or has_come_back:
         return begin(_once_more(commit, now, failures=0 if has_come_back else commit.failures), world=world)
     if commit.status == "failed":
