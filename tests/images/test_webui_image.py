@@ -14,7 +14,7 @@ from standin_upstream import ROOT, Upstream, base_image
 
 from atelier.cloud.engines import docker_client
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]  # the first base image takes its time
 
 
 def docker(*words: str) -> str:
