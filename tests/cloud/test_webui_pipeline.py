@@ -7,6 +7,7 @@ no image is built.
 import json
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -192,6 +193,17 @@ def test_what_upstream_commits_becomes_the_latest_image(studio, latest):
         provenance[each] for each in ("size_bytes", "startup_seconds", "previous")
     )
     assert "unchanged" == studio.look().outcome
+
+
+def test_a_commit_that_is_seen_by_several_looks_at_once_starts_one_run(studio, first):
+    before, head = studio.runs(), studio.upstream.commit(again_dot_txt="again")
+
+    with ThreadPoolExecutor(4) as pool:
+        looks = [each.result() for each in [pool.submit(studio.look) for _ in range(4)]]
+
+    (run,) = set(studio.runs()) - set(before)
+    assert {run} == {each.run for each in looks if each.outcome == "started"}
+    assert ("published", head) == ((ended := studio.ended(run)).status, ended.upstream)
 
 
 def test_a_push_of_ours_that_touches_the_image_builds_the_latest_good_commit(studio, latest):
