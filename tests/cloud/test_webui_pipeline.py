@@ -260,7 +260,7 @@ def test_a_branch_that_is_renamed_is_told_to_people_once(studio, first, cloud):
     studio.upstream.git("branch", "-m", "main")
 
     assert ["trouble", "trouble", "unchanged"] == [*outcomes, studio.look().outcome]
-    assert ["The WebUI's upstream is not there", "The WebUI's upstream is back"] == heard(2)
+    assert ["The WebUI's upstream is not there", "The WebUI's upstream is followed again"] == heard(2)
 
 
 def listening(cloud, topic):

@@ -219,7 +219,7 @@ def test_trouble_is_told_once_and_told_again_when_it_is_over(world, fault, subje
 
     assert ["trouble"] * 3 == outcomes
     assert "started" == world.look(TOMORROW).outcome
-    assert [subject, "The WebUI's upstream is back"] == world.people.subjects
+    assert [subject, "The WebUI's upstream is followed again"] == world.people.subjects
     assert NOW in world.people.told[1][1]
     world.look(TOMORROW)
     assert 2 == len(world.people.told)
@@ -264,6 +264,7 @@ def test_trouble_loses_no_commit(world):
 def test_a_pipeline_that_takes_no_run_now_is_trouble_and_the_commit_is_not_lost(world):
     world.pipeline.fault = Busy("CodePipeline starts no run now")
     assert "trouble" == world.look().outcome
+    assert ["The WebUI's pipeline does not answer"] == world.people.subjects
     world.pipeline.fault = None
 
     assert "started" == world.look(SOON).outcome

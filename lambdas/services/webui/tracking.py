@@ -46,33 +46,44 @@ def look(*, now: str, world: World) -> Look:
     if watch.later and now < watch.later:
         return Look(outcome="waiting", summary=f"upstream asked not to be asked before {watch.later}")
     try:
-        text = world.declarations.text()
-        if text is None:
-            return Look(outcome="nothing", summary=f"our source has no {DECLARATION} yet")
-        upstream = declarations.read(text)
-        head = upstream.pin or world.upstreams.head(upstream)
+        head = head_of(world)
+    except (Busy, NotFound, Invalid) as error:
+        return hinder(error, "upstream", watch, now=now, world=world)
+    if head is None:
+        return Look(outcome="nothing", summary=f"our source has no {DECLARATION} yet")
+    try:
         found = follow(head, watch, now=now, world=world)
     except Conflict:  # another look was faster, and does what is to be done
         return Look(outcome="unchanged", summary="another look does it", head=watch.head)
-    except (Busy, NotFound, Invalid) as error:
-        return hinder(error, watch, now=now, world=world)
+    except (Busy, NotFound) as error:
+        return hinder(error, "pipeline", watch, now=now, world=world)
     if watch.trouble:
-        told = f"{watch.trouble}\nSince {watch.since}; at {now} it is well again: {found.summary}."
-        world.people.tell("The WebUI's upstream is back", told)
+        told = f"{watch.trouble}\nSince {watch.since}; at {now} it is over: {found.summary}."
+        world.people.tell("The WebUI's upstream is followed again", told)
     is_sure = found.outcome != "returned"
     seen = Watch(head=head if is_sure else watch.head, returned=None if is_sure else head, looked=now)
     _remember(replace(seen, revision=watch.revision), world)
     return found
 
 
-def hinder(error: ServiceError, watch: Watch, *, now: str, world: World) -> Look:
+def head_of(world: World) -> str | None:
+    """Return the commit that upstream is at, as our source declares it; None before it declares anything."""
+    text = world.declarations.text()
+    if text is None:
+        return None
+    upstream = declarations.read(text)
+    return upstream.pin or world.upstreams.head(upstream)
+
+
+def hinder(error: ServiceError, what: str, watch: Watch, *, now: str, world: World) -> Look:
     """Write down what is in the way; tell people when it is something new."""
     kind = next(words for each, words in KINDS.items() if isinstance(error, each))
-    trouble = f"The WebUI's upstream {kind}: {error}"
-    is_known = bool(watch.trouble) and str(watch.trouble).startswith(f"The WebUI's upstream {kind}:")
+    subject = f"The WebUI's {what} {kind}"
+    trouble = f"{subject}: {error}"
+    is_known = (watch.trouble or "").startswith(f"{subject}:")
     if not is_known:
-        told = f"{trouble}\nNothing is built until this is over; it is told once."
-        world.people.tell(f"The WebUI's upstream {kind}", told)
+        told = f"{trouble}\nNothing new is built until this is over; it is told once."
+        world.people.tell(subject, told)
     wait = min(error.seconds, LONGEST_WAIT) if isinstance(error, Throttled) else 0
     changed = replace(
         watch,
