@@ -122,7 +122,8 @@ def test_the_newest_commit_becomes_the_newest_image_by_itself(followed):
     followed.look_every("rate(1 minute)")
     with followed.upstream.together():
         followed.upstream.mend()
-        passed = followed.upstream.commit("Stay a moment")
+        passed = followed.upstream.commit("Be as at first")
+        followed.upstream.commit("Stay a moment")
         gone = followed.upstream.rewrite()
         head = followed.upstream.commit("Be the newest")
 
