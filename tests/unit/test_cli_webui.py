@@ -320,6 +320,12 @@ def test_a_look_upstream_says_what_it_found_and_started(account, run):
     assert account.looked == json.loads(run("track", "--json").stdout)
 
 
+def test_a_look_that_starts_nothing_names_no_run_to_follow(account, run):
+    account.looked = {"outcome": "unchanged", "summary": "dddd is built", "head": "d" * 40, "run": "r3"}
+
+    assert "dddd is built\n" == run("track").output
+
+
 def test_a_look_that_fails_is_told_in_one_line(account, run):
     account.looked = {"errorMessage": "the table is gone", "errorType": "Gone"}
 
