@@ -84,10 +84,11 @@ test: .venv/dev $(if $(and $(CHROMIUM),$(WEBUI_PYTHON)),webuis) ## Run every tes
 	@$(BIN)/pytest $(TWO) $(ARGS)
 
 .PHONY: bench
-bench: .venv/dev ## Measure functions, image rebuilds, uploads beside curl, and 200 clients (ARGS="--clients 50")
+bench: .venv/dev ## Measure functions, a look at upstream, image rebuilds, uploads beside curl, and 200 clients (ARGS="--clients 50")
 	@$(BIN)/python tests/bench/imports.py
 	@$(BIN)/python tests/bench/operations.py
 	@$(BIN)/python tests/containers/rebuild.py
+	@$(BIN)/python tests/bench/upstream.py
 	@$(BIN)/python tests/bench/webui_rebuild.py
 	@$(BIN)/python tests/middleware/load.py $(ARGS)
 	@$(BIN)/python tests/middleware/upload_speed.py

@@ -15,6 +15,7 @@ from troposphere import (
     Sub,
     Template,
     awslambda,
+    cloudwatch,
     codebuild,
     codepipeline,
     events,
@@ -69,6 +70,8 @@ def template() -> Template:
     called_on(t, "RunRule", run(pipeline), webui_functions.follow(t, topic, projects))
     track = webui_functions.track(t, topic, projects)
     schedule = t.add_resource(clock(t, track))
+    for each in ("Changes", "Follow", "Track"):
+        t.add_resource(alarm(t.resources[each], topic))
     t.add_output(Output("WebuiPipelineName", Value=Ref(pipeline)))
     t.add_output(Output("WebuiReportsTopicArn", Value=Ref(topic)))
     t.add_output(Output("WebuiTrackFunctionName", Value=Ref(track)))
@@ -180,6 +183,25 @@ def called_on(t: Template, title: str, pattern: dict[str, object], function: aws
             Principal="events.amazonaws.com",
             SourceArn=GetAtt(rule, "Arn"),
         )
+    )
+
+
+def alarm(function: awslambda.Function, topic: sns.Topic) -> cloudwatch.Alarm:
+    """Tell people when a function fails that nobody waits for: what it should have noticed may go unseen."""
+    return cloudwatch.Alarm(
+        f"{function.title}Alarm",
+        AlarmDescription=f"The function {function.title} fails: its log says why",
+        Namespace="AWS/Lambda",
+        MetricName="Errors",
+        Dimensions=[cloudwatch.MetricDimension(Name="FunctionName", Value=Ref(function))],
+        Statistic="Sum",
+        Period=300,
+        EvaluationPeriods=1,
+        Threshold=0,
+        ComparisonOperator="GreaterThanThreshold",
+        TreatMissingData="notBreaching",
+        AlarmActions=[Ref(topic)],
+        OKActions=[Ref(topic)],
     )
 
 

@@ -84,7 +84,15 @@ DISK = Parameter(
     MaxValue=16384,
     Description="The volume of outputs, settings and models, which outlives the instance.",
 )
-CHOICES = (INSTANCE, MACHINE_IMAGE, CIDR, VPC, SUBNET, IDLE, SPOT, DISK)
+ROOT = Parameter(
+    "WorkstationRootGiB",
+    Type="Number",
+    Default="40",
+    MinValue=8,
+    MaxValue=16384,
+    Description="The root volume; two images of the WebUI have to fit, and the machine image.",
+)
+CHOICES = (INSTANCE, MACHINE_IMAGE, CIDR, VPC, SUBNET, IDLE, SPOT, DISK, ROOT)
 
 USER = "artist"
 PORT = 443
@@ -194,7 +202,7 @@ def launch_template(profile: iam.InstanceProfile, group: ec2.SecurityGroup) -> e
             NetworkInterfaces=If("HasSubnet", [_interface(group)], NoValue),
             UserData=Base64(user_data()),
             BlockDeviceMappings=[
-                _disk("/dev/xvda", 30, lasts=False),
+                _disk("/dev/xvda", Ref(ROOT), lasts=False),
                 _disk("/dev/sdf", Ref(DISK), lasts=True),
             ],
             MetadataOptions=ec2.MetadataOptions(
@@ -213,7 +221,7 @@ def _interface(group: ec2.SecurityGroup) -> ec2.NetworkInterfaces:
     )
 
 
-def _disk(device: str, size: int | Ref, *, lasts: bool) -> ec2.LaunchTemplateBlockDeviceMapping:
+def _disk(device: str, size: Ref, *, lasts: bool) -> ec2.LaunchTemplateBlockDeviceMapping:
     ebs = ec2.EBSBlockDevice(VolumeSize=size, VolumeType="gp3", Encrypted=True, DeleteOnTermination=not lasts)
     return ec2.LaunchTemplateBlockDeviceMapping(DeviceName=device, Ebs=ebs)
 

@@ -74,7 +74,8 @@ pull() { # IMAGE; the login lasts for the pull
 }
 
 start_webui() { # IMAGE ADDRESS; the password goes by a file in the container, never by an argument
-    local gpus=() secret
+    local gpus=() secret before
+    before=$(docker inspect --format '{{.Image}}' webui 2>/dev/null || true)
     command -v nvidia-smi >/dev/null && gpus=(--gpus all)
     docker rm --force webui >/dev/null 2>&1 || true
     docker create --name webui "${gpus[@]}" -p "$2:$PORT:$PORT" -v webui:/data \
@@ -86,6 +87,8 @@ start_webui() { # IMAGE ADDRESS; the password goes by a file in the container, n
     docker cp "$secret/webui-auth" "webui:$AUTH" >/dev/null
     rm -rf "$secret"
     docker start webui >/dev/null
+    # an image that nothing runs any more would fill the disk; one that is still run is not removed
+    [ -z "$before" ] || docker rmi "$before" >/dev/null 2>&1 || true
 }
 
 start_tls() { # IMAGE ADDRESS PUBLIC

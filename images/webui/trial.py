@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 LOGIN = "run/webui-login"
 WEBUI_USER = 1000
 #: The real WebUI imports torch and reads all its scripts on a machine that may be small.
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 600.0
 LOG_LINES = "60"
 
 

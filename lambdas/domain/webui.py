@@ -10,7 +10,7 @@ from atelier.contract.values import Value
 
 CommitStatus = Literal["starting", "started", "built", "failed", "rejected", "superseded", "stopped"]
 RunStatus = Literal["building", "published", "failed", "rejected", "superseded", "stopped"]
-Outcome = Literal["started", "unchanged", "waiting", "failed", "trouble", "nothing"]
+Outcome = Literal["started", "unchanged", "returned", "waiting", "failed", "trouble", "nothing"]
 
 
 class Upstream(Value):
@@ -28,9 +28,13 @@ class Upstream(Value):
 
 
 class Watch(Value):
-    """The last look at upstream: its head, what is in the way since when, and when to ask again."""
+    """The last look at upstream: its head, what is in the way since when, and when to ask again.
+
+    What was the head before and is again has *returned*, and is the head when the next look says so too.
+    """
 
     head: str | None = None
+    returned: str | None = None
     looked: str = ""
     trouble: str | None = None
     since: str | None = None

@@ -7,6 +7,7 @@ no image is built.
 import json
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -194,6 +195,17 @@ def test_what_upstream_commits_becomes_the_latest_image(studio, latest):
     assert "unchanged" == studio.look().outcome
 
 
+def test_a_commit_that_is_seen_by_several_looks_at_once_starts_one_run(studio, first):
+    before, head = studio.runs(), studio.upstream.commit(again_dot_txt="again")
+
+    with ThreadPoolExecutor(4) as pool:
+        looks = [each.result() for each in [pool.submit(studio.look) for _ in range(4)]]
+
+    (run,) = set(studio.runs()) - set(before)
+    assert {run} == {each.run for each in looks if each.outcome == "started"}
+    assert ("published", head) == ((ended := studio.ended(run)).status, ended.upstream)
+
+
 def test_a_push_of_ours_that_touches_the_image_builds_the_latest_good_commit(studio, latest):
     upstream = studio.parameter("upstream-commit")
     ended = studio.ended(studio.pushed(extension__new_dot_py="x = 1"))
@@ -248,7 +260,7 @@ def test_a_branch_that_is_renamed_is_told_to_people_once(studio, first, cloud):
     studio.upstream.git("branch", "-m", "main")
 
     assert ["trouble", "trouble", "unchanged"] == [*outcomes, studio.look().outcome]
-    assert ["The WebUI's upstream is not there", "The WebUI's upstream is back"] == heard(2)
+    assert ["The WebUI's upstream is not there", "The WebUI's upstream is followed again"] == heard(2)
 
 
 def listening(cloud, topic):

@@ -54,7 +54,7 @@ def studio():
         shutil.rmtree(place, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def followed():
     """A cloud on Docker that follows an upstream; the first image was built for a push, and is published."""
     place, made = Path(tempfile.mkdtemp(prefix="atelier-followed-")), None
@@ -75,7 +75,7 @@ def followed():
         shutil.rmtree(place, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def workstation(followed):
     """What a launch of the newest image says, when it runs; in the end nothing of it is left."""
     yield followed.says("webui", "launch", "--yes")

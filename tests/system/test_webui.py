@@ -57,7 +57,7 @@ def test_a_push_that_touches_nothing_of_the_image_builds_nothing(followed, newes
 
     followed.push()
 
-    assert "" == followed.look().run
+    assert "unchanged" == followed.look().outcome
     assert before == [each.run for each in followed.webui.history()]
     assert source not in {each.source for each in followed.webui.history()}
 
@@ -70,7 +70,7 @@ def test_an_image_without_our_tab_is_not_published_and_not_built_again_at_once(f
     assert ("Failed", "Test") == (run.status, run.failure.stage)
     assert "without our tab" in run.failure.reason
     assert "without our tab" in followed.recorded(run.id, "failed").reason
-    assert "" == followed.look().run
+    assert "waiting" == followed.look().outcome
     assert [run.id] == [each.run for each in followed.webui.history() if each.upstream == head]
 
 
@@ -122,7 +122,8 @@ def test_the_newest_commit_becomes_the_newest_image_by_itself(followed):
     followed.look_every("rate(1 minute)")
     with followed.upstream.together():
         followed.upstream.mend()
-        passed = followed.upstream.commit("Stay a moment")
+        passed = followed.upstream.commit("Be as at first")
+        followed.upstream.commit("Stay a moment")
         gone = followed.upstream.rewrite()
         head = followed.upstream.commit("Be the newest")
 

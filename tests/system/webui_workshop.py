@@ -130,8 +130,9 @@ def eventually(look: Callable[[], Any], is_so: Callable[[Any], Any], patience: f
 def make(place: Path) -> WebuiWorkshop:
     """Deploy the middleware and the WebUI's pipeline on Docker; nothing was pushed yet."""
     upstream = Upstream(place)
-    clients = reached(launch.start(place / "home", engine="docker"))
+    (place / "home").mkdir()
     (place / "home" / "ec2.json").write_text('{"instances": 1}')
+    clients = reached(launch.start(place / "home", engine="docker"))
     base_image()
     order = tuple(dict.fromkeys((*deploy.MIDDLEWARE, *deploy.WEBUI)))
     deploy.deploy(clients, prefix="atelier", parameters={**CHOSEN, deploy.IMAGE: NO_IMAGE}, order=order)

@@ -2,12 +2,16 @@
 
 import json
 import ssl
-import subprocess
 import threading
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from click.testing import CliRunner
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from workstation_fakes import NEW, OLD, PASSWORD, FakeAccount, refusal
 
 from atelier.cli.main import cli
@@ -32,11 +36,15 @@ class Front(BaseHTTPRequestHandler):
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
     """A certificate that nobody has vouched for, as an instance makes itself one."""
-    folder = tmp_path_factory.mktemp("tls")
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=w"]
-    subprocess.run(
-        [*made, "-keyout", folder / "key", "-out", folder / "pem"], check=True, capture_output=True
-    )
+    folder, key = tmp_path_factory.mktemp("tls"), ec.generate_private_key(ec.SECP256R1())
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "workstation")]), datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(x509.random_serial_number())
+    made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    pem = serialization.Encoding.PEM
+    (folder / "pem").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(pem))
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (folder / "key").write_bytes(key.private_bytes(pem, *plain))
     return folder
 
 
@@ -310,6 +318,12 @@ def test_a_look_upstream_says_what_it_found_and_started(account, run):
 
     assert "atelier pipeline show atelier-webui" in run("track").output
     assert account.looked == json.loads(run("track", "--json").stdout)
+
+
+def test_a_look_that_starts_nothing_names_no_run_to_follow(account, run):
+    account.looked = {"outcome": "unchanged", "summary": "dddd is built", "head": "d" * 40, "run": "r3"}
+
+    assert "dddd is built\n" == run("track").output
 
 
 def test_a_look_that_fails_is_told_in_one_line(account, run):

@@ -171,8 +171,20 @@ def test_a_head_that_was_built_before_and_comes_back_is_built_again(world):
     world.look(SOON)
     world.upstreams.at = HEAD  # the history was rewritten
 
-    assert "started" == world.look(LATER).outcome
+    assert ["returned", "started"] == [world.look(LATER).outcome for _ in range(2)]
     assert f"{HEAD}-2" in world.pipeline.started
+    assert "unchanged" == world.look(TOMORROW).outcome
+
+
+def test_a_server_that_tells_of_the_past_for_a_moment_has_nothing_built(world):
+    world.look()
+    world.history.save_commit(replace(world.history.commit(HEAD), status="built"))
+    outcomes = []
+    for world.upstreams.at in (NEXT, HEAD, NEXT, HEAD, NEXT):
+        outcomes.append(world.look(SOON).outcome)
+
+    assert ["started", "returned", "unchanged", "returned", "unchanged"] == outcomes
+    assert 2 == len(world.pipeline.started)
 
 
 def test_an_end_that_no_event_told_is_noticed_later(world):
@@ -207,7 +219,7 @@ def test_trouble_is_told_once_and_told_again_when_it_is_over(world, fault, subje
 
     assert ["trouble"] * 3 == outcomes
     assert "started" == world.look(TOMORROW).outcome
-    assert [subject, "The WebUI's upstream is back"] == world.people.subjects
+    assert [subject, "The WebUI's upstream is followed again"] == world.people.subjects
     assert NOW in world.people.told[1][1]
     world.look(TOMORROW)
     assert 2 == len(world.people.told)
@@ -252,6 +264,7 @@ def test_trouble_loses_no_commit(world):
 def test_a_pipeline_that_takes_no_run_now_is_trouble_and_the_commit_is_not_lost(world):
     world.pipeline.fault = Busy("CodePipeline starts no run now")
     assert "trouble" == world.look().outcome
+    assert ["The WebUI's pipeline does not answer"] == world.people.subjects
     world.pipeline.fault = None
 
     assert "started" == world.look(SOON).outcome

@@ -2,7 +2,8 @@
 
 A commit is written down as starting before it is started, under a token that CodePipeline takes but once: so
 two looks at one time, or one that died between the two, start one run. The newest head wins: what is not the
-head any more is not begun. A head that was built before and comes back is the newest, and is begun again.
+head any more is not begun. A head that was built before and comes back is the newest, and is begun again; but
+not before a second look has seen it, since a repository of many servers may tell what was for a while.
 """
 
 from __future__ import annotations
@@ -45,31 +46,44 @@ def look(*, now: str, world: World) -> Look:
     if watch.later and now < watch.later:
         return Look(outcome="waiting", summary=f"upstream asked not to be asked before {watch.later}")
     try:
-        text = world.declarations.text()
-        if text is None:
-            return Look(outcome="nothing", summary=f"our source has no {DECLARATION} yet")
-        upstream = declarations.read(text)
-        head = upstream.pin or world.upstreams.head(upstream)
+        head = head_of(world)
+    except (Busy, NotFound, Invalid) as error:
+        return hinder(error, "upstream", watch, now=now, world=world)
+    if head is None:
+        return Look(outcome="nothing", summary=f"our source has no {DECLARATION} yet")
+    try:
         found = follow(head, watch, now=now, world=world)
     except Conflict:  # another look was faster, and does what is to be done
         return Look(outcome="unchanged", summary="another look does it", head=watch.head)
-    except (Busy, NotFound, Invalid) as error:
-        return hinder(error, watch, now=now, world=world)
+    except (Busy, NotFound) as error:
+        return hinder(error, "pipeline", watch, now=now, world=world)
     if watch.trouble:
-        told = f"{watch.trouble}\nSince {watch.since}; at {now} it is well again: {found.summary}."
-        world.people.tell("The WebUI's upstream is back", told)
-    _remember(Watch(head=head, looked=now, revision=watch.revision), world)
+        told = f"{watch.trouble}\nSince {watch.since}; at {now} it is over: {found.summary}."
+        world.people.tell("The WebUI's upstream is followed again", told)
+    is_sure = found.outcome != "returned"
+    seen = Watch(head=head if is_sure else watch.head, returned=None if is_sure else head, looked=now)
+    _remember(replace(seen, revision=watch.revision), world)
     return found
 
 
-def hinder(error: ServiceError, watch: Watch, *, now: str, world: World) -> Look:
+def head_of(world: World) -> str | None:
+    """Return the commit that upstream is at, as our source declares it; None before it declares anything."""
+    text = world.declarations.text()
+    if text is None:
+        return None
+    upstream = declarations.read(text)
+    return upstream.pin or world.upstreams.head(upstream)
+
+
+def hinder(error: ServiceError, what: str, watch: Watch, *, now: str, world: World) -> Look:
     """Write down what is in the way; tell people when it is something new."""
     kind = next(words for each, words in KINDS.items() if isinstance(error, each))
-    trouble = f"The WebUI's upstream {kind}: {error}"
-    is_known = bool(watch.trouble) and str(watch.trouble).startswith(f"The WebUI's upstream {kind}:")
+    subject = f"The WebUI's {what} {kind}"
+    trouble = f"{subject}: {error}"
+    is_known = (watch.trouble or "").startswith(f"{subject}:")
     if not is_known:
-        told = f"{trouble}\nNothing is built until this is over; it is told once."
-        world.people.tell(f"The WebUI's upstream {kind}", told)
+        told = f"{trouble}\nNothing new is built until this is over; it is told once."
+        world.people.tell(subject, told)
     wait = min(error.seconds, LONGEST_WAIT) if isinstance(error, Throttled) else 0
     changed = replace(
         watch,
@@ -99,6 +113,10 @@ def follow(head: str, watch: Watch, *, now: str, world: World) -> Look:
     if commit.status == "started":
         return wait(commit, now=now, world=world)
     has_come_back = watch.head not in {None, head}
+    if has_come_back and watch.returned != head:
+        return Look(
+            outcome="returned", summary=f"{head} is the head again, if the next look says so too", head=head
+        )
     if commit.status == "superseded" or has_come_back:
         return begin(_once_more(commit, now, failures=0 if has_come_back else commit.failures), world=world)
     if commit.status == "failed":

@@ -310,5 +310,5 @@ def track(prefix: str, aws: bool, as_json: bool) -> None:
         return
     console = output.console()
     console.print(look.summary or look.outcome, markup=False, soft_wrap=True)
-    if look.run:
+    if look.outcome == "started":
         console.print(f"Run {look.run}: follow it with `atelier pipeline show {webui.pipeline}`.")

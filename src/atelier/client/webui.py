@@ -63,7 +63,7 @@ class Build:
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What a look at the upstream repository has found, and the run that it started."""
+    """What a look at the upstream repository came to, and the run of its head if there is one."""
 
     outcome: str
     summary: str = ""

@@ -250,10 +250,10 @@ def answering(url: str) -> str | None:
     """
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    proxies = {} if url.startswith("https://127.") else None  # None: as the environment says
-    handlers = [urllib.request.ProxyHandler(proxies), urllib.request.HTTPSHandler(context=context)]
+    proxies: Any = {} if url.startswith("https://127.") else None  # None: as the environment says
+    ways = urllib.request.ProxyHandler(proxies), urllib.request.HTTPSHandler(context=context)
     try:
-        with urllib.request.build_opener(*handlers).open(url, timeout=10) as answer:
+        with urllib.request.build_opener(*ways).open(url, timeout=10) as answer:
             return str(answer.headers.get(SAYS_IMAGE, ""))
     except urllib.error.HTTPError as error:
         with error:

@@ -23,11 +23,13 @@ INSIDE = "opt/machine/atelier/cloud/services/ec2/machine"
 FOLDER = Path(__file__).parent / "machine"
 PROGRAMS = ("boot.py", "parts.py", "docker.py")
 
+# Its programs run once while it is built: what Python then compiles, no boot has to.
 DOCKERFILE = f"""\
 FROM public.ecr.aws/docker/library/python:3.11-slim-bookworm
 COPY requirements.lock /opt/machine/requirements.lock
 RUN python3 -m pip install --no-cache-dir --no-compile --disable-pip-version-check --require-hashes \\
-    -r /opt/machine/requirements.lock
+    -r /opt/machine/requirements.lock \\
+    && caddy version && aws configure list >/dev/null
 COPY shutdown.sh /usr/local/sbin/shutdown
 COPY {" ".join(PROGRAMS)} /{INSIDE}/
 RUN printf '#!/bin/sh\\nexec python3 /{INSIDE}/docker.py "$@"\\n' >/usr/local/bin/docker \\
