@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import jobs
@@ -196,7 +197,7 @@ def test_a_training_that_cannot_work_fails_with_a_reason(
 
 
 def test_diffusers_own_loader_takes_the_file_and_adds_what_we_add(diffusion_image, learned, tmp_path):
-    command = [diffusion_image.command[0], "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
     target = tmp_path / "peft"
     subprocess.run([*command, "--target", str(target), "-r", str(HERE / "peft.lock")], check=True)
     (tmp_path / "cat.safetensors").write_bytes(learned.bucket.objects[jobs.OUTPUT])
