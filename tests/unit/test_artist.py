@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from rich.console import Console
 from rich.table import Table
 
-from atelier import artist
+from atelier import artist, studies, waiting
 from atelier.cli.artist import Easel, blocks, conclude
 from atelier.cli.main import cli
 from atelier.client import checkpoints, pictures
@@ -93,10 +93,10 @@ def test_a_file_is_cut_into_as_many_parts_as_are_asked_for(size, expected, tmp_p
 
 
 def test_waiting_ends_with_words(monkeypatch):
-    monkeypatch.setattr(artist, "PATIENCE", -1.0)
+    monkeypatch.setattr(waiting, "PATIENCE", -1.0)
 
     with pytest.raises(Problem, match="minutes for the moon"):
-        artist.settle(lambda: False, "the moon", sleep=lambda seconds: None)
+        waiting.settle(lambda: False, "the moon", sleep=lambda seconds: None)
 
 
 def test_an_endpoint_that_failed_says_why():
@@ -121,7 +121,12 @@ def test_the_artist_takes_no_data(tmp_path):
     result = CliRunner().invoke(cli, ["demo", "artist", "--data", str(tmp_path)])
 
     assert 2 == result.exit_code
-    assert "the artist trains nothing" in result.stderr
+    assert "the artist draws their own" in result.stderr
+
+
+def painting(folder, infotext):
+    picture = pictures.read(a_png(*((0, line) for line in ROWS)))
+    return artist.Painting(inference="2", path=folder / "2.png", picture=picture, infotext=infotext)
 
 
 def test_the_demo_ends_by_saying_how_to_connect_a_webui(tmp_path):
@@ -131,10 +136,11 @@ def test_the_demo_ends_by_saying_how_to_connect_a_webui(tmp_path):
         checkpoint=checkpoints.Checkpoint(id="1", name="tiny", type="Stable-diffusion", is_new=True),
         endpoint="sd-async-artist",
         instances="0",
-        inference="2",
-        path=tmp_path / "2.png",
-        picture=pictures.read(a_png(*((0, line) for line in ROWS))),
-        infotext="a lighthouse",
+        first=painting(tmp_path, "a lighthouse"),
+        made=studies.Made(
+            dataset="sunsets", lora="sunset.safetensors", lora_id="3", merged="m.safetensors", merged_id="4"
+        ),
+        second=painting(tmp_path, "a lighthouse at sunset"),
         seconds={"total": 1.0},
     )
 
@@ -145,3 +151,10 @@ def test_the_demo_ends_by_saying_how_to_connect_a_webui(tmp_path):
     assert "extensions/atelier" in told
     assert "tokens create artist" in told
     assert "http://127.0.0.1:4566/prod/" in told.partition("tab Atelier")[2]
+
+
+def test_the_pictures_of_the_dataset_are_drawn_and_differ():
+    drawn = [pictures.read(studies.sunset(number)) for number in range(studies.PICTURES)]
+
+    assert {(64, 64)} == {(each.width, each.height) for each in drawn}
+    assert studies.PICTURES == len({each.rows for each in drawn})
