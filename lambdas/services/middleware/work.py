@@ -57,6 +57,8 @@ def start(
         return kept  # whether it has begun or not: the reconciler will see
     except Exception:  # the obligation: what was begun and will not run is taken back, whatever happened
         _discard(kept, world)
+        if kept.kind == "crop":
+            crops.forget(kept, datasets=world.datasets)
         world.files.delete_folder(kept.folder)
         world.works.remove(kept.id)
         raise
