@@ -14,6 +14,7 @@ from atelier.cli.artist import Easel, blocks, conclude
 from atelier.cli.main import cli
 from atelier.client import checkpoints, pictures
 from atelier.client.errors import Problem
+from atelier.demo import Clock
 from atelier.stacks import Event
 
 ROWS = [bytes([10, 20, 30, 40, 50, 60]), bytes([11, 22, 33, 200, 100, 0]), bytes([255, 0, 7, 9, 9, 9])]
@@ -158,3 +159,62 @@ def test_the_pictures_of_the_dataset_are_drawn_and_differ():
 
     assert {(64, 64)} == {(each.width, each.height) for each in drawn}
     assert studies.PICTURES == len({each.rows for each in drawn})
+
+
+class StudiesApi:
+    """Answers for datasets, trainings and merges; nothing is there but what is given."""
+
+    username = "artist"
+
+    def __init__(self, there=(), training="Completed"):
+        self.there, self.training, self.asked = there, training, []
+
+    def call(self, method, path, body=None):
+        self.asked.append((method, path.partition("?")[0].partition("/")[0]))
+        ended = {"checkpoint_id": "made", "error": "the dataset is empty"}
+        answers = {
+            ("GET", "datasets"): {
+                "datasets": [{"datasetName": each, "status": "Enabled"} for each in self.there]
+            },
+            ("GET", "checkpoints"): {"checkpoints": [{"id": each, "name": [each]} for each in self.there]},
+            ("POST", "trainings"): {"id": "1"},
+            ("GET", "trainings"): {
+                **ended,
+                "job_status": self.training,
+                "metrics": [{"loss": 0.9}, {"loss": 0.4}],
+            },
+            ("POST", "merges"): {"merge": {"id": "2"}},
+            ("GET", "merges"): {**ended, "status": "Completed"},
+        }
+        return answers[self.asked[-1]]
+
+
+def studied(api):
+    heard = io.StringIO()
+    both = [
+        checkpoints.Checkpoint(id=each, name=each, type="Stable-diffusion", is_new=False) for each in "ab"
+    ]
+    view = Easel(Console(file=heard, width=200), yes=True)
+    return studies.make(api, *both, "ml.g4dn.xlarge", view, Clock()), heard.getvalue()
+
+
+def test_what_the_artist_made_before_is_not_made_again():
+    api = StudiesApi(there=("sunsets", "sunset.safetensors", "tiny-merged.safetensors"))
+
+    made, heard = studied(api)
+
+    assert {"GET"} == {method for method, _ in api.asked}
+    assert ("sunset.safetensors", "tiny-merged.safetensors") == (made.lora_id, made.merged_id)
+    assert 3 == heard.count("there already")
+
+
+def test_a_lora_tells_how_its_loss_fell():
+    made, heard = studied(StudiesApi(there=("sunsets",)))
+
+    assert ("made", "made") == (made.lora_id, made.merged_id)
+    assert "loss 0.900 at first, 0.400 at last" in heard
+
+
+def test_a_training_that_failed_ends_the_demo_by_its_reason():
+    with pytest.raises(Problem, match="trainings/1 failed: the dataset is empty"):
+        studied(StudiesApi(there=("sunsets",), training="Failed"))
