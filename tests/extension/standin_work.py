@@ -176,7 +176,12 @@ class Work:
     def _training_row(each: dict[str, Any]) -> dict[str, Any]:
         kept = {name: each[name] for name in ("id", "status", "created", "params", "creator")}
         kept |= {"error": each["error"]} if "error" in each else {}
-        return {**kept, "modelName": each["output"], "trainType": "kohya", "sagemakerTrainName": "job"}
+        return {
+            **kept,
+            "modelName": f"{each['output']}.safetensors",
+            "trainType": "kohya",
+            "sagemakerTrainName": "job",
+        }
 
     def _GetTraining(self, path: dict[str, str], **_: Any) -> Any:
         found = self._worked(self.trainings, path["id"], "Job")
