@@ -63,6 +63,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 if sys.argv[1:] == ["train"]:
+    base = os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")
+    asked = open(os.path.join(base, "input", "data", "config", "config.json")).read()
+    if "brief" in asked:
+        sys.exit()
     time.sleep(3600)  # until it is stopped
 
 address = "127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])
