@@ -143,7 +143,7 @@ class Work:
         id, output = str(uuid.uuid4()), config["output_name"]
         params = {"training_type": "kohya", "training_params": on, "config_params": config}
         row = {"id": id, "status": "InProgress", "created": now(), "creator": user, "params": params}
-        row |= {"output": output, "type": "Lora", "kind": "training", "base": known[on["model"]]["id"]}
+        row |= {"output": output, "type": "Lora", "kind": "lora", "base": known[on["model"]]["id"]}
         self.trainings[id] = self._begun(row)
         told = {name: row[name] for name in ("id", "status", "created", "params")}
         places = {"input_location": "s3://bucket/in", "output_location": "s3://bucket/out"}
