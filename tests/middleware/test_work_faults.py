@@ -1,5 +1,6 @@
 """The state machine of trainings and merges failing at each state: no work is in progress for ever."""
 
+import json
 from contextlib import contextmanager
 
 import pytest
@@ -110,6 +111,15 @@ def test_who_listens_to_failures_hears_why(studio, merge):
     )
     url = queues.create_queue(QueueName="listening")["QueueUrl"]
     arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sending = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [sending]})
+    queues.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
     topics.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
 
     id = merge("brief-four")
