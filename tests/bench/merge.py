@@ -124,6 +124,7 @@ def compared(folder: Path, megabytes: int, rounds: int) -> dict[str, dict[str, A
     for at in range(rounds):
         for name in NAMES:
             found[name].append(run(name, a, b, emptied(folder)))
+            sys.stderr.write(f"{name}: {found[name][-1]['seconds']:.1f} s\n")
             if name == OURS[0] and not at:
                 check(a, b, folder / "out.safetensors")
     return {
