@@ -83,10 +83,20 @@ TWO := --numprocesses 2 --dist loadscope --no-loadscope-reorder
 test: .venv/dev $(if $(and $(CHROMIUM),$(WEBUI_PYTHON)),webuis) ## Run every test (ARGS="-k name")
 	@$(BIN)/pytest $(TWO) $(ARGS)
 
+# What merges are compared with, torch among it.
+.venv/merging: tests/bench/merging/requirements-cpu.lock | .venv/python
+	@echo "Setting up $@ from tests/bench/merging (some minutes, 1.5 GB)"
+	@rm -rf $@.new && $(BIN)/python -m venv $@.new
+	@$@.new/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
+		-r tests/bench/merging/$$($(BIN)/python images/training/choose_lock.py tests/bench/merging)
+	@rm -rf $@ && mv $@.new $@ && touch $@
+
 .PHONY: bench
-bench: .venv/dev ## Measure functions, a look at upstream, image rebuilds, uploads beside curl, and 200 clients (ARGS="--clients 50")
+bench: .venv/dev .venv/merging ## Measure functions, merges, LoRAs, a look at upstream, image rebuilds, uploads beside curl, and 200 clients (ARGS="--clients 50")
 	@$(BIN)/python tests/bench/imports.py
 	@$(BIN)/python tests/bench/operations.py
+	@$(BIN)/python tests/bench/merge.py
+	@$(BIN)/python tests/bench/lora.py
 	@$(BIN)/python tests/containers/rebuild.py
 	@$(BIN)/python tests/bench/upstream.py
 	@$(BIN)/python tests/bench/webui_rebuild.py
@@ -107,7 +117,8 @@ lock: .venv/dev ## Compile the hashed lock files from their .in files
 	@$(LOCK) images/training/gpt_neo/requirements.in -o images/training/gpt_neo/requirements-cuda.lock
 	@$(LOCK) images/training/diffusion/requirements.in -o images/training/diffusion/requirements-cuda.lock
 	@$(LOCK) src/atelier/cloud/services/ec2/machine/requirements.in -o src/atelier/cloud/services/ec2/machine/requirements.lock
-	@$(BIN)/python images/training/lock.py images/training/gpt_neo images/training/diffusion
+	@$(LOCK) tests/bench/merging/requirements.in -o tests/bench/merging/requirements-cuda.lock
+	@$(BIN)/python images/training/lock.py images/training/gpt_neo images/training/diffusion tests/bench/merging
 
 VENDORED := extension/atelier_webui/contract
 

@@ -46,7 +46,7 @@ def states() -> dict[str, State]:
         "Over": {"Type": "Succeed"},
         "MarkFailed": {
             **task("${FailArn}", {"id.$": "$.id", "failure.$": "$.failure"}, "IsFailed", keep="$.told"),
-            "Retry": [retry(LAMBDA_ERRORS, 1, 5), retry(["States.ALL"], 5, 5)],
+            "Retry": [retry(LAMBDA_ERRORS, 1, 5), retry(["States.ALL"], 2, 3)],
             "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.unmarked", "Next": "Unmarked"}],
         },
         "IsFailed": {

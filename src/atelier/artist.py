@@ -1,4 +1,6 @@
-"""What an artist does, once through: from a token to a picture, by nothing but the REST API.
+"""What an artist does, once through: from a token to a picture, and to one of a style of their own.
+
+It takes nothing but the REST API.
 
 Every step looks at what is there already, so a demo that was interrupted goes on where it stopped.
 """
@@ -10,14 +12,14 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode
 
+from atelier import studies
 from atelier.client import checkpoints, middleware, pictures, tokens
 from atelier.client.checkpoints import Checkpoint
 from atelier.client.errors import Problem
@@ -25,17 +27,18 @@ from atelier.client.images import FOLDER
 from atelier.client.outputs import PREFIX
 from atelier.demo import Clock
 from atelier.deploy import CHECKOUT
+from atelier.studies import Made
+from atelier.waiting import settle
 
 if TYPE_CHECKING:
     from atelier.client.middleware import Api
     from atelier.client.session import Clients
 
 USER = ROLE = "artist"
-PERMISSIONS = ("checkpoint:all", "sagemaker_endpoint:all", "inference:all")
-CHECKPOINT = "tiny.safetensors"
+PERMISSIONS = ("checkpoint:all", "sagemaker_endpoint:all", "inference:all", "train:all")
+CHECKPOINTS = ("tiny.safetensors", "tiny-2.safetensors")
+"""Their seeds are their places here: they differ, so that it can be seen what a merge of them does."""
 TOKEN_SECONDS = 3600
-PATIENCE = 1800.0
-"""Seconds that an endpoint may take to come up, or a picture to be painted."""
 
 REQUEST: Mapping[str, Any] = {
     "prompt": "a lighthouse at dawn, oil on canvas",
@@ -76,6 +79,26 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Painting:
+    """A picture, and how it was made."""
+
+    inference: str
+    path: Path
+    picture: pictures.Picture
+    infotext: str
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs are told of it."""
+        return {
+            "inference_id": self.inference,
+            "picture": str(self.path),
+            "width": self.picture.width,
+            "height": self.picture.height,
+            "infotext": self.infotext,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """What a demo that went through has to show."""
 
@@ -83,10 +106,9 @@ class Result:
     checkpoint: Checkpoint
     endpoint: str
     instances: str
-    inference: str
-    path: Path
-    picture: pictures.Picture
-    infotext: str
+    first: Painting
+    made: Made
+    second: Painting
     seconds: Mapping[str, float]
 
     def document(self) -> dict[str, Any]:
@@ -97,36 +119,34 @@ class Result:
             "checkpoint_id": self.checkpoint.id,
             "endpoint_name": self.endpoint,
             "endpoint_instances": self.instances,
-            "inference_id": self.inference,
-            "picture": str(self.path),
-            "width": self.picture.width,
-            "height": self.picture.height,
-            "infotext": self.infotext,
+            **self.first.document(),
+            **self.made.document(),
+            "second": self.second.document(),
             "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
         }
 
 
 def go(clients: Clients, plan: Plan, view: View, clock: Clock) -> Result:
-    """Take the deployed middleware from a token to a picture."""
+    """Take the deployed middleware from a token to a picture, and to one of the artist's own style."""
     owner = middleware.connect(clients, plan.prefix)
     view.step(f"The middleware answers: {owner.call('GET', 'ping') or 'pong'} from {owner.url}")
     with known(owner, view, clock) as api:
-        checkpoint = uploaded(api, view, clock)
+        one, two = (uploaded(api, name, view, clock) for name in CHECKPOINTS)
         endpoint = ready(api, plan, view, clock)
-        job = painted(api, endpoint, checkpoint, view, clock)
-        png = checkpoints.get(job["img_presigned_urls"][0])
-        path = saved(plan.folder, job["InferenceJobId"], png)
-        view.step(f"Saved {path}")
+        prompt = str(REQUEST["prompt"])
+        first = painted(api, plan, endpoint, {one.type: [one.name]}, prompt, view, clock)
+        made = studies.make(api, one, two, plan.instance_type, view, clock)
+        with_lora = f"{prompt} <lora:{studies.LORA}:1>"
+        second = painted(api, plan, endpoint, made.models(), with_lora, view, clock)
         instances = rested(clients, api, endpoint, view, clock)
     return Result(
         api_url=owner.url,
-        checkpoint=checkpoint,
+        checkpoint=one,
         endpoint=endpoint,
         instances=instances,
-        inference=job["InferenceJobId"],
-        path=path,
-        picture=pictures.read(png),
-        infotext=pictures.infotext(png),
+        first=first,
+        made=made,
+        second=second,
         seconds=clock.total(),
     )
 
@@ -145,21 +165,21 @@ def known(owner: Api, view: View, clock: Clock) -> Iterator[Api]:
         tokens.revoke(owner, USER, made.token.id)
 
 
-def uploaded(api: Api, view: View, clock: Clock) -> Checkpoint:
+def uploaded(api: Api, name: str, view: View, clock: Clock) -> Checkpoint:
     """Make a tiny checkpoint and upload it, unless it was before."""
     with clock.timed("checkpoint"), tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, CHECKPOINT)
-        generate(path)
+        path = Path(folder, name)
+        generate(path, CHECKPOINTS.index(name))
         found = checkpoints.upload(api, path)
         size = path.stat().st_size
     what = f"{size:,} bytes, uploaded" if found.is_new else "there already"
-    view.step(f"Checkpoint {CHECKPOINT}, a Stable Diffusion of random weights: {what}")
+    view.step(f"Checkpoint {name}, a Stable Diffusion of random weights: {what}")
     return found
 
 
-def generate(path: Path) -> None:
-    """Write the tiny checkpoint, by the image's own script."""
-    command = [sys.executable, "-m", "diffusion", "tiny", str(path)]
+def generate(path: Path, seed: int = 0) -> None:
+    """Write the tiny checkpoint of a seed, by the image's own script."""
+    command = [sys.executable, "-m", "diffusion", "tiny", str(path), "--seed", str(seed)]
     done = subprocess.run(command, cwd=CHECKOUT / FOLDER, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         words = done.stderr.strip().splitlines() or ["no reason given"]
@@ -214,24 +234,34 @@ def is_in_service(endpoint: Mapping[str, Any] | None, name: str) -> bool:
     return bool(endpoint["endpoint_status"] == "InService")
 
 
-def painted(api: Api, endpoint: str, checkpoint: Checkpoint, view: View, clock: Clock) -> dict[str, Any]:
-    """Ask for a picture and wait until it is painted."""
+def painted(
+    api: Api,
+    plan: Plan,
+    endpoint: str,
+    models: Mapping[str, list[str]],
+    prompt: str,
+    view: View,
+    clock: Clock,
+) -> Painting:
+    """Ask for a picture, wait until it is painted, and keep it."""
     wanted = {
         "task_type": "txt2img",
         "inference_type": "Async",
         "sagemaker_endpoint_name": endpoint,
-        "models": {checkpoint.type: [checkpoint.name]},
-        "payload_string": json.dumps(dict(REQUEST)),
+        "models": models,
+        "payload_string": json.dumps({**REQUEST, "prompt": prompt}),
     }
-    with clock.timed("picture"), view.during(f"“{REQUEST['prompt']}” is being painted"):
+    with clock.timed("pictures"), view.during(f"“{prompt}” is being painted"):
         id = api.call("POST", "inferences", wanted)["InferenceJobId"]
         settle(lambda: _job(api, id)["status"] != "inprogress", f"inference {id} to end")
         job = _job(api, id)
     if job["status"] != "succeeded":
         why = job.get("error") or (job.get("sagemakerRaw") or {}).get("failureReason") or "no reason given"
         raise Problem(f"inference {id} {job['status']}: {why}")
-    view.step(f"Inference {id} is painted")
-    return job
+    png = checkpoints.get(job["img_presigned_urls"][0])
+    path = saved(plan.folder, id, png)
+    view.step(f"Painted “{prompt}”: {path}")
+    return Painting(inference=id, path=path, picture=pictures.read(png), infotext=pictures.infotext(png))
 
 
 def _job(api: Api, id: str) -> dict[str, Any]:
@@ -268,13 +298,3 @@ def rested(clients: Clients, api: Api, endpoint: str, view: View, clock: Clock) 
 def _is_at_rest(api: Api, name: str) -> bool:
     found = mine(api)
     return is_in_service(found, name) and found is not None and found["current_instance_count"] == "0"
-
-
-def settle(is_so: Callable[[], bool], what: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Look until something is so; raise Problem when it takes too long."""
-    start, pause = time.monotonic(), 0.2
-    while not is_so():
-        if time.monotonic() - start > PATIENCE:
-            raise Problem(f"waited {PATIENCE / 60:.0f} minutes for {what}")
-        sleep(pause)
-        pause = min(pause * 1.3, 3.0)

@@ -42,6 +42,10 @@ ENVIRONMENT = {
     "ENDPOINTS_TABLE": "endpoints",
     "INFERENCES_TABLE": "inferences",
     "CHECKPOINTS_TABLE": "checkpoints",
+    "WORK_TABLE": "work",
+    "DATASETS_TABLE": "datasets",
+    "WORK_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:work",
+    "WORK_INSTANCE_TYPE": "ml.m5.xlarge",
     "BUCKET": "bucket",
     "DOWNLOADS_FUNCTION": "downloads",
     "ALLOW_PICKLED": "false",
@@ -52,6 +56,9 @@ ENVIRONMENT = {
     "ERROR_TOPIC_ARN": f"{TOPIC}:error",
     "POWERTOOLS_LOG_LEVEL": "CRITICAL",
 }
+
+UNKNOWN = frozenset({"StopTrainingJob"})
+"""Calls that the faked AWS does not know; nothing comes of them, here."""
 
 
 class Context:
@@ -103,7 +110,7 @@ class Deployment:
 
         def counting(client: Any, name: str, given: Any) -> Any:
             self.asked[f"{client.meta.service_model.service_name}:{name}"] += 1
-            return timed(client, name, given)
+            return {} if name in UNKNOWN else timed(client, name, given)
 
         return counting
 
@@ -150,9 +157,14 @@ def furnish() -> None:
             AttributeDefinitions=[{"AttributeName": each, "AttributeType": "S"} for each in keys],
             BillingMode="PAY_PER_REQUEST",
         )
-    for name in ("endpoints", "inferences", "checkpoints"):
+    for name in ("endpoints", "inferences", "checkpoints", "work", "datasets"):
         create(dynamodb, name, getattr(tables, name.upper()))
     boto3.client("s3").create_bucket(Bucket="bucket")
+    boto3.client("stepfunctions").create_state_machine(
+        name="work",
+        roleArn="arn:aws:iam::123456789012:role/machine",
+        definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
+    )
     accounts = DynamoAccounts(dynamodb, "accounts")
     accounts.save_role(Role(name=ROLE, permissions=EVERYTHING, creator=DEFAULT_USER), was=None)
     accounts.save_user(User(name=DEFAULT_USER, roles=(ROLE,), creator=DEFAULT_USER), was=None)

@@ -4,7 +4,7 @@
 
 The functions run in this process, with their own adapters, on a faked AWS; the time inside boto3's calls is
 taken off, and counted is CPU time, so that other work on the machine does not show. It fails when an
-operation takes more than 3 ms.
+operation takes more than 3 ms, and more than 0.6 ms for each of its calls.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
@@ -25,7 +26,7 @@ from deployment import DREAM, ROLE, Deployment, deployed  # noqa: E402
 
 from atelier.contract.operations import OPERATIONS  # noqa: E402
 
-MOST = 3.0
+MOST, MOST_FOR_A_CALL = 3.0, 0.6
 ENDPOINT = {
     "endpoint_type": "Async",
     "instance_type": "ml.g4dn.xlarge",
@@ -49,7 +50,8 @@ def main() -> None:
         measured = {each: measure(deployment, each, rounds) for each in OPERATIONS}
     json.dump({"own_milliseconds_and_calls": measured}, sys.stdout)
     sys.stdout.write("\n")
-    if slow := [name for name, (milliseconds, _) in measured.items() if milliseconds > MOST]:
+    slow = [name for name, (own, calls) in measured.items() if own > max(MOST, MOST_FOR_A_CALL * calls)]
+    if slow:
         sys.exit(f"more than {MOST} ms apart from AWS: {', '.join(slow)}")
 
 
@@ -169,6 +171,76 @@ def gone_job(deployment: Deployment, number: int) -> Asked:
     return {"body": {"inference_id_list": [started(deployment, number)["id"]]}}
 
 
+def dataset(deployment: Deployment, number: int, stem: str = "set") -> Asked:
+    files = [{"filename": f"{each}.png"} for each in range(20)]
+    asked = {"dataset_name": f"{stem}{number}", "content": files, "creator": "api", "prefix": ""}
+    return {"body": asked}
+
+
+def filled(deployment: Deployment, number: int, stem: str = "full") -> Asked:
+    """Make a dataset with its pictures."""
+    made = deployment.call("CreateDataset", **dataset(deployment, number, stem))
+    for name, link in made["s3PresignUrl"].items():
+        key = urlsplit(link).path.removeprefix("/").removeprefix("bucket/")
+        boto3.client("s3").put_object(Bucket="bucket", Key=key, Body=name.encode())
+    return {"id": f"{stem}{number}"}
+
+
+def enabled(deployment: Deployment, number: int) -> Asked:
+    return {**filled(deployment, number, "on"), "body": {"status": "Enabled"}}
+
+
+def cropped(deployment: Deployment, number: int) -> Asked:
+    return {**filled(deployment, number, "crop"), "body": {"max_resolution": "64x64"}}
+
+
+def gone_dataset(deployment: Deployment, number: int) -> Asked:
+    return {"body": {"dataset_name_list": [filled(deployment, number, "gone")["id"]]}}
+
+
+def training(deployment: Deployment, number: int, stem: str = "lora") -> Asked:
+    """Have a dataset to train from, in the first round."""
+    if not number and not deployment.call("ListDatasets", query={"dataset_status": "Enabled"})["datasets"]:
+        filled(deployment, 0, "cats")
+        deployment.call("UpdateDataset", {"status": "Enabled"}, id="cats0")
+    (cats, *_) = deployment.call("ListDatasets", query={"dataset_status": "Enabled"})["datasets"]
+    trained = {"model": DREAM, "dataset": cats["datasetName"], "fm_type": "sd_1_5"}
+    params = {
+        "training_params": {**trained, "training_instance_type": "ml.g4dn.xlarge"},
+        "config_params": {"output_name": f"{stem}{number}"},
+    }
+    return {"body": {"lora_train_type": "kohya", "params": params}}
+
+
+def trained(deployment: Deployment, number: int, stem: str = "shown") -> Asked:
+    return {"id": deployment.call("CreateTraining", **training(deployment, number, stem))["id"]}
+
+
+def stopped_training(deployment: Deployment, number: int) -> Asked:
+    return trained(deployment, number, "stopped")
+
+
+def gone_training(deployment: Deployment, number: int) -> Asked:
+    return {"body": {"training_id_list": [trained(deployment, number, "gone")["id"]]}}
+
+
+def merge(deployment: Deployment, number: int, stem: str = "merge") -> Asked:
+    asked = {"method": "no_interpolation", "checkpoints": [DREAM], "output_name": f"{stem}{number}"}
+    return {"body": asked}
+
+
+def merged(deployment: Deployment, number: int, stem: str = "seen") -> Asked:
+    return {"id": deployment.call("MergeCheckpoints", **merge(deployment, number, stem))["merge"]["id"]}
+
+
+def stopped_merge(deployment: Deployment, number: int) -> Asked:
+    return merged(deployment, number, "halt")
+
+
+def gone_merge(deployment: Deployment, number: int) -> Asked:
+    return {"body": {"merge_id_list": [merged(deployment, number, "away")["id"]]}}
+
+
 PREPARE: dict[str, Prepare] = {
     "CreateRole": role,
     "DeleteRoles": gone_role,
@@ -187,6 +259,19 @@ PREPARE: dict[str, Prepare] = {
     "GetInferenceJob": started,
     "DeleteInferenceJobs": gone_job,
     "CancelInferenceJob": started,
+    "CreateTraining": training,
+    "GetTraining": trained,
+    "StopTraining": stopped_training,
+    "DeleteTrainings": gone_training,
+    "MergeCheckpoints": merge,
+    "GetMerge": merged,
+    "StopMerge": stopped_merge,
+    "DeleteMerges": gone_merge,
+    "CreateDataset": dataset,
+    "GetDataset": filled,
+    "UpdateDataset": enabled,
+    "CropDataset": cropped,
+    "DeleteDatasets": gone_dataset,
 }
 
 

@@ -143,7 +143,7 @@ class Work:
         id, output = str(uuid.uuid4()), config["output_name"]
         params = {"training_type": "kohya", "training_params": on, "config_params": config}
         row = {"id": id, "status": "InProgress", "created": now(), "creator": user, "params": params}
-        row |= {"output": output, "type": "Lora", "kind": "training", "base": known[on["model"]]["id"]}
+        row |= {"output": output, "type": "Lora", "kind": "lora", "base": known[on["model"]]["id"]}
         self.trainings[id] = self._begun(row)
         told = {name: row[name] for name in ("id", "status", "created", "params")}
         places = {"input_location": "s3://bucket/in", "output_location": "s3://bucket/out"}
@@ -176,7 +176,12 @@ class Work:
     def _training_row(each: dict[str, Any]) -> dict[str, Any]:
         kept = {name: each[name] for name in ("id", "status", "created", "params", "creator")}
         kept |= {"error": each["error"]} if "error" in each else {}
-        return {**kept, "modelName": each["output"], "trainType": "kohya", "sagemakerTrainName": "job"}
+        return {
+            **kept,
+            "modelName": f"{each['output']}.safetensors",
+            "trainType": "kohya",
+            "sagemakerTrainName": "job",
+        }
 
     def _GetTraining(self, path: dict[str, str], **_: Any) -> Any:
         found = self._worked(self.trainings, path["id"], "Job")

@@ -175,7 +175,7 @@ def done(
         process = image.start("train", base, log, **bucket.variables)
         try:
             if stop:
-                wait_for(lambda: stop(log.read_text()) or process.poll() is not None, 120)
+                wait_for(lambda: stop(log.read_text()) or process.poll() is not None, 300)
                 process.send_signal(signal.SIGTERM)
             code = process.wait(240)
         finally:

@@ -1,4 +1,4 @@
-"""Load a LoRA with diffusers' own loader, and compare the weights that come of it with those that serve makes."""
+"""Load a LoRA with diffusers' own loader, and compare the weights with those that `serve` makes of it."""
 
 import json
 import sys

@@ -22,11 +22,11 @@ CROPPED = "datasets/cats_50x40/"
 CROP = {"max_resolution": "50x40", "output": f"s3://bucket/{CROPPED}"}
 
 
-def run(base, prepare=lambda bucket: None) -> jobs.Done:
-    """Do a job that needs no torch."""
+def run(base, prepare=lambda bucket: None, *, requested: bool = False) -> jobs.Done:
+    """Do a job that needs no torch; perhaps one that was asked to stop."""
     with buckets.opened() as bucket, closing(bucket.client()) as client:
         prepare(bucket)
-        code = job.main(base, Stopping(), S3(client))
+        code = job.main(base, Stopping(requested), S3(client))
         return jobs.Done(base, code, bucket.text(f"{jobs.REPORT}log.txt"), bucket)
 
 
@@ -101,6 +101,17 @@ def test_a_crop_that_cannot_be_done_fails_with_a_reason(tmp_path, files, config,
     assert 1 == found.code
     assert reason in found.failure
     assert not any(each.startswith(CROPPED) for each in found.bucket.objects)
+
+
+def test_a_crop_that_is_stopped_did_not_fail(tmp_path):
+    files = {f"{number}.png": jobs.picture(1, (96, 96)) for number in range(50)}
+
+    found = run(jobs.lay_out(tmp_path / "ml", "crop", CROP, dataset=files), requested=True)
+
+    assert (143, "") == (found.code, found.failure)
+    assert "stopped: after 1 of 50 images" in found.log
+    assert f"{jobs.REPORT}result.json" not in found.bucket.objects
+    assert len([each for each in found.bucket.objects if each.startswith(CROPPED)]) < 50
 
 
 def test_a_place_that_may_not_be_written_is_told(tmp_path):

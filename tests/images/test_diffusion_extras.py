@@ -90,7 +90,7 @@ def endpoint(diffusion_image, bucket, tmp_path_factory) -> Iterator[Served]:
 def serving(image, bucket: Bucket, base: Path) -> Iterator[Served]:
     place = {"DIFFUSION_CACHE_DIR": str(base / "cache"), "TMPDIR": str(base)}
     with containers.served(image, base, base / "log", **place, **bucket.variables) as endpoint:
-        wait_for(lambda: endpoint.ping() == 200 or endpoint.process.poll() is not None, 120)
+        wait_for(lambda: endpoint.ping() == 200 or endpoint.process.poll() is not None, 300)
         yield endpoint
 
 

@@ -11,6 +11,8 @@ from diffusion import buckets, recipe, schedule
 from diffusion.errors import Invalid
 from diffusion.recipe import Recipe, Side
 
+from atelier.contract.api import trainings
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "training.md"
 
 
@@ -97,6 +99,10 @@ def test_what_would_not_happen_is_refused_by_name(given, complaint):
 def test_requests_of_another_kind_are_refused(config, complaint):
     with pytest.raises(Invalid, match=re.escape(complaint)):
         recipe.parse(config)
+
+
+def test_the_api_takes_what_the_container_takes():
+    assert {each.name for each in fields(Recipe)} == set(trainings.CONFIG_PARAMS)
 
 
 def test_the_document_lists_every_key_with_its_default():

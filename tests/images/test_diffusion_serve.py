@@ -70,7 +70,7 @@ def place(base: Path) -> dict[str, str]:
 @containers.contextmanager
 def _ready(running) -> Iterator[Served]:
     with running as endpoint:
-        wait_for(lambda: endpoint.ping() == 200 or endpoint.process.poll() is not None, 120)
+        wait_for(lambda: endpoint.ping() == 200 or endpoint.process.poll() is not None, 300)
         assert endpoint.process.poll() is None, endpoint.log.read_text()
         yield endpoint
 

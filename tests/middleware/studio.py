@@ -63,6 +63,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 if sys.argv[1:] == ["train"]:
+    base = os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")
+    asked = open(os.path.join(base, "input", "data", "config", "config.json")).read()
+    if "brief" in asked:
+        sys.exit()
     time.sleep(3600)  # until it is stopped
 
 address = "127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])
@@ -185,7 +189,9 @@ def upload(studio: Studio, name: str, **asked: Any) -> str:
     return id
 
 
-def endpoint(studio: Studio, name: str, kind: str = "Async", **changes: Any) -> dict[str, Any]:
+def endpoint(
+    studio: Studio, name: str, kind: str = "Async", *, patience: float = 60, **changes: Any
+) -> dict[str, Any]:
     """Make an endpoint for the role of the user `api`, and wait until it is in service."""
     wanted = {
         "endpoint_name": name,
@@ -198,7 +204,7 @@ def endpoint(studio: Studio, name: str, kind: str = "Async", **changes: Any) -> 
     }
     made: dict[str, Any] = studio.data("CreateEndpoint", wanted)
     id = made["EndpointDeploymentJobId"]
-    return until(lambda: _in_service(studio, id))
+    return until(lambda: _in_service(studio, id), patience)
 
 
 def painter(studio: Studio, name: str) -> str:
@@ -217,14 +223,14 @@ def _in_service(studio: Studio, id: str) -> dict[str, Any] | None:
     return found if found["endpoint_status"] == "InService" else None
 
 
-def ended(studio: Studio, id: str, **asked: Any) -> dict[str, Any]:
+def ended(studio: Studio, id: str, *, patience: float = 60, **asked: Any) -> dict[str, Any]:
     """Wait until a job has come to its end."""
 
     def look() -> dict[str, Any] | None:
         job = studio.data("GetInferenceJob", at={"id": id}, **asked)
         return None if job["status"] in {"created", "inprogress"} else job
 
-    return until(look)
+    return until(look, patience)
 
 
 def until(look: Any, seconds: float = 60) -> Any:

@@ -1,4 +1,4 @@
-"""`atelier demo artist` from the outside, with the image that paints."""
+"""`atelier demo artist` from the outside, with the image that paints, trains and merges."""
 
 import json
 import shutil
@@ -12,19 +12,14 @@ from atelier.cli.main import cli
 from atelier.client import pictures
 from atelier.cloud.gateway import launch
 
+PICTURE = ["inference_id", "picture", "width", "height", "infotext"]
 MEMBERS = [
-    *("api_url", "username", "checkpoint_id", "endpoint_name", "endpoint_instances", "inference_id"),
-    *("picture", "width", "height", "infotext", "seconds"),
+    *("api_url", "username", "checkpoint_id", "endpoint_name", "endpoint_instances"),
+    *PICTURE,
+    *("dataset_name", "lora_checkpoint_id", "merged_checkpoint_id", "second", "seconds"),
 ]
 
-
-@pytest.fixture
-def home(monkeypatch):
-    folder = Path(tempfile.mkdtemp(prefix="atelier-artist-"))
-    monkeypatch.setenv("ATELIER_HOME", str(folder))
-    yield folder
-    launch.stop(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+pytestmark = pytest.mark.timeout(1200)
 
 
 def run():
@@ -33,14 +28,45 @@ def run():
     return result, json.loads(result.stdout.splitlines()[-1])
 
 
-@pytest.mark.timeout(1200)
-def test_the_artist_gets_from_a_token_to_a_picture(home):
-    first, told = run()
+@pytest.fixture(scope="module")
+def demo():
+    """The demo, gone through once; the home it leaves is the one of the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="atelier-artist-"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATELIER_HOME", str(folder))
+        try:
+            yield run()
+        finally:
+            launch.stop(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_the_artist_gets_from_a_token_to_a_picture(demo):
+    first, told = demo
 
     assert MEMBERS == list(told)
     assert ("sd-async-artist", "0") == (told["endpoint_name"], told["endpoint_instances"])
-    painted = Path(told["picture"]).read_bytes()
-    assert (64, 64) == (pictures.read(painted).width, pictures.read(painted).height)
+    painted = pictures.read(Path(told["picture"]).read_bytes())
+    assert (64, 64) == (painted.width, painted.height)
     for words in ("a lighthouse at dawn", "Sampler: DPM++ 2M", "Seed: 7", "Size: 64x64", "Model: tiny"):
         assert words in told["infotext"]
     assert told["infotext"].splitlines()[0] in first.stderr
+
+
+def test_a_lora_and_a_merge_of_the_artist_change_the_picture(demo):
+    told = demo[1]
+
+    assert PICTURE == list(told["second"])
+    one, two = (pictures.read(Path(each["picture"]).read_bytes()) for each in (told, told["second"]))
+    assert one.rows != two.rows
+    for words in ("<lora:sunset:1>", "Lora hashes", "Model: tiny-merged"):
+        assert words in told["second"]["infotext"]
+
+
+def test_a_demo_that_runs_again_goes_on_with_what_is_there(demo):
+    again, told = run()
+
+    assert "LoRA sunset is there already" in again.stderr
+    assert "tiny-merged.safetensors is there already" in again.stderr
+    assert demo[1]["lora_checkpoint_id"] == told["lora_checkpoint_id"]
+    assert demo[1]["merged_checkpoint_id"] == told["merged_checkpoint_id"]

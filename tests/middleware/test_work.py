@@ -18,7 +18,12 @@ from atelier.cli.connect import reached
 from atelier.client import middleware
 from atelier.cloud.gateway import launch
 
+pytestmark = pytest.mark.timeout(1200)
+
 IMAGE = Path(__file__).parents[2] / "images" / "training" / "diffusion"
+PATIENCE = 600
+"""Seconds for what loads torch, on a machine that has other work."""
+
 ENDED = {"Completed", "Failed", "Stopped"}
 CONFIG = {
     "resolution": 64,
@@ -111,7 +116,7 @@ def training(dataset="balls", model="one.safetensors", **config):
     return {"lora_train_type": "kohya", "params": {"training_params": trained, "config_params": config}}
 
 
-def settled(studio, operation, id, status="status", seconds=300):
+def settled(studio, operation, id, status="status", seconds=PATIENCE):
     """Wait until work has come to its end."""
 
     def look():
@@ -139,7 +144,7 @@ def made(studio):
     merge = {"method": "weighted_sum", "checkpoints": ["one.safetensors", "two.safetensors"]}
     asked = {**merge, "multiplier": 0.5, "output_name": "mixed"}
     mixed = studio.data("MergeCheckpoints", asked)["merge"]["id"]
-    shop.endpoint(studio, "work")
+    shop.endpoint(studio, "work", patience=PATIENCE)
     return {
         "lora": settled(studio, "GetTraining", lora, "job_status"),
         "merge": settled(studio, "GetMerge", mixed),
@@ -156,7 +161,7 @@ def painted(studio, checkpoint, prompt, **models):
         "payload_string": json.dumps({**PICTURE, "prompt": prompt}),
     }
     id = studio.data("CreateInferenceJob", asked)["InferenceJobId"]
-    done = shop.ended(studio, id)
+    done = shop.ended(studio, id, patience=PATIENCE)
     assert "succeeded" == done["status"], done
     png = got(done["img_presigned_urls"][0])
     return png, Image.open(io.BytesIO(png)).info["parameters"]
@@ -224,7 +229,7 @@ def test_a_crop_does_what_it_can_and_says_what_it_cannot(studio):
         found = studio.data("GetDataset", at={"id": "odd_48x48"})
         return found if found["crop"]["status"] in ENDED else None
 
-    found = shop.until(look, 300)
+    found = shop.until(look, PATIENCE)
 
     states = {each["name"]: each["dataStatus"] for each in found["data"]}
     assert ("Enabled", "Completed") == (found["status"], found["crop"]["status"])
@@ -248,7 +253,7 @@ def test_a_container_that_refuses_says_why_and_the_name_is_free_again(studio, ma
 def test_a_training_that_is_stopped_leaves_nothing_but_its_log(studio, made):
     asked = training(output_name="long", max_train_epochs=10_000)
     id = studio.data("CreateTraining", asked)["id"]
-    shop.until(lambda: studio.data("GetTraining", at={"id": id})["job_status"] == "InProgress")
+    shop.until(lambda: studio.data("GetTraining", at={"id": id})["job_status"] == "InProgress", PATIENCE)
 
     assert {"id": id, "status": "Stopped"} == studio.data("StopTraining", at={"id": id})
 

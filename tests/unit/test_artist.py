@@ -9,11 +9,12 @@ from click.testing import CliRunner
 from rich.console import Console
 from rich.table import Table
 
-from atelier import artist
+from atelier import artist, studies, waiting
 from atelier.cli.artist import Easel, blocks, conclude
 from atelier.cli.main import cli
 from atelier.client import checkpoints, pictures
 from atelier.client.errors import Problem
+from atelier.demo import Clock
 from atelier.stacks import Event
 
 ROWS = [bytes([10, 20, 30, 40, 50, 60]), bytes([11, 22, 33, 200, 100, 0]), bytes([255, 0, 7, 9, 9, 9])]
@@ -93,10 +94,10 @@ def test_a_file_is_cut_into_as_many_parts_as_are_asked_for(size, expected, tmp_p
 
 
 def test_waiting_ends_with_words(monkeypatch):
-    monkeypatch.setattr(artist, "PATIENCE", -1.0)
+    monkeypatch.setattr(waiting, "PATIENCE", -1.0)
 
     with pytest.raises(Problem, match="minutes for the moon"):
-        artist.settle(lambda: False, "the moon", sleep=lambda seconds: None)
+        waiting.settle(lambda: False, "the moon", sleep=lambda seconds: None)
 
 
 def test_an_endpoint_that_failed_says_why():
@@ -121,7 +122,12 @@ def test_the_artist_takes_no_data(tmp_path):
     result = CliRunner().invoke(cli, ["demo", "artist", "--data", str(tmp_path)])
 
     assert 2 == result.exit_code
-    assert "the artist trains nothing" in result.stderr
+    assert "the artist draws their own" in result.stderr
+
+
+def painting(folder, infotext):
+    picture = pictures.read(a_png(*((0, line) for line in ROWS)))
+    return artist.Painting(inference="2", path=folder / "2.png", picture=picture, infotext=infotext)
 
 
 def test_the_demo_ends_by_saying_how_to_connect_a_webui(tmp_path):
@@ -131,10 +137,11 @@ def test_the_demo_ends_by_saying_how_to_connect_a_webui(tmp_path):
         checkpoint=checkpoints.Checkpoint(id="1", name="tiny", type="Stable-diffusion", is_new=True),
         endpoint="sd-async-artist",
         instances="0",
-        inference="2",
-        path=tmp_path / "2.png",
-        picture=pictures.read(a_png(*((0, line) for line in ROWS))),
-        infotext="a lighthouse",
+        first=painting(tmp_path, "a lighthouse"),
+        made=studies.Made(
+            dataset="sunsets", lora="sunset.safetensors", lora_id="3", merged="m.safetensors", merged_id="4"
+        ),
+        second=painting(tmp_path, "a lighthouse at sunset"),
         seconds={"total": 1.0},
     )
 
@@ -145,3 +152,69 @@ def test_the_demo_ends_by_saying_how_to_connect_a_webui(tmp_path):
     assert "extensions/atelier" in told
     assert "tokens create artist" in told
     assert "http://127.0.0.1:4566/prod/" in told.partition("tab Atelier")[2]
+
+
+def test_the_pictures_of_the_dataset_are_drawn_and_differ():
+    drawn = [pictures.read(studies.sunset(number)) for number in range(studies.PICTURES)]
+
+    assert {(64, 64)} == {(each.width, each.height) for each in drawn}
+    assert studies.PICTURES == len({each.rows for each in drawn})
+
+
+class StudiesApi:
+    """Answers for datasets, trainings and merges; nothing is there but what is given."""
+
+    username = "artist"
+
+    def __init__(self, there=(), training="Completed"):
+        self.there, self.training, self.asked = there, training, []
+
+    def call(self, method, path, body=None):
+        self.asked.append((method, path.partition("?")[0].partition("/")[0]))
+        ended = {"checkpoint_id": "made", "error": "the dataset is empty"}
+        answers = {
+            ("GET", "datasets"): {
+                "datasets": [{"datasetName": each, "status": "Enabled"} for each in self.there]
+            },
+            ("GET", "checkpoints"): {"checkpoints": [{"id": each, "name": [each]} for each in self.there]},
+            ("POST", "trainings"): {"id": "1"},
+            ("GET", "trainings"): {
+                **ended,
+                "job_status": self.training,
+                "metrics": [{"loss": 0.9}, {"loss": 0.4}],
+            },
+            ("POST", "merges"): {"merge": {"id": "2"}},
+            ("GET", "merges"): {**ended, "status": "Completed"},
+        }
+        return answers[self.asked[-1]]
+
+
+def studied(api):
+    heard = io.StringIO()
+    both = [
+        checkpoints.Checkpoint(id=each, name=each, type="Stable-diffusion", is_new=False) for each in "ab"
+    ]
+    view = Easel(Console(file=heard, width=200), yes=True)
+    return studies.make(api, *both, "ml.g4dn.xlarge", view, Clock()), heard.getvalue()
+
+
+def test_what_the_artist_made_before_is_not_made_again():
+    api = StudiesApi(there=("sunsets", "sunset.safetensors", "tiny-merged.safetensors"))
+
+    made, heard = studied(api)
+
+    assert {"GET"} == {method for method, _ in api.asked}
+    assert ("sunset.safetensors", "tiny-merged.safetensors") == (made.lora_id, made.merged_id)
+    assert 3 == heard.count("there already")
+
+
+def test_a_lora_tells_how_its_loss_fell():
+    made, heard = studied(StudiesApi(there=("sunsets",)))
+
+    assert ("made", "made") == (made.lora_id, made.merged_id)
+    assert "loss 0.900 at first, 0.400 at last" in heard
+
+
+def test_a_training_that_failed_ends_the_demo_by_its_reason():
+    with pytest.raises(Problem, match="trainings/1 failed: the dataset is empty"):
+        studied(StudiesApi(there=("sunsets",), training="Failed"))

@@ -116,10 +116,17 @@ def _stem(file: DatasetFile) -> str:
     return file.key.rpartition(".")[0]
 
 
+def _wrong(file: DatasetFile, picture: str) -> str:
+    """Say why an image is of no use, or at least not to be seen."""
+    if file.dataStatus != "Enabled":
+        return file.reason or file.dataStatus
+    return "" if picture else "This image cannot be shown."
+
+
 def _item(file: DatasetFile, picture: str, captions: dict[str, str]) -> str:
     name = escape(file.name)
     caption = escape(captions.get(_stem(file), ""))
-    wrong = "" if file.dataStatus == "Enabled" else escape(file.reason or file.dataStatus)
+    wrong = escape(_wrong(file, picture))
     lines = f"<b>{name}</b>"
     lines += f'<span class="atelier-wrong">{wrong}</span>' if wrong else ""
     lines += f"<span>{caption}</span>" if caption else ""

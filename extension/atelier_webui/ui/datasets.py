@@ -40,6 +40,7 @@ class Pane:
     told: Any
     album: Any
     place: Any
+    more: Any
     size: Any
 
     @property
@@ -50,7 +51,7 @@ class Pane:
     @property
     def seen(self) -> list[Any]:
         """Return what shows the one that is chosen."""
-        return [self.told, self.album, self.place]
+        return [self.told, self.album, self.place, self.more]
 
 
 def build(desk: Desk, account: Any) -> None:
@@ -78,37 +79,27 @@ def build(desk: Desk, account: Any) -> None:
         )
         buttons["crop"] = gr.Button("Crop", elem_id="atelier_dataset_crop")
     album = gr.HTML(words.note(CHOOSE), elem_id="atelier_dataset_album")
-    buttons["more"] = gr.Button("More images", elem_id="atelier_dataset_more")
-    pane = Pane(account, message, listed, chosen, told, album, gr.State(None), size)
-    _wire(desk, pane, [refresh, look], show, buttons["more"])
+    more = gr.Button("More images", visible=False, elem_id="atelier_dataset_more")
+    pane = Pane(account, message, listed, chosen, told, album, gr.State(None), more, size)
+    _wire(desk, pane, [refresh, look], show)
     _wire_acts(desk, pane, buttons)
     _build_new(desk, account)
 
 
-def _wire(desk: Desk, pane: Pane, looks: Sequence[Any], show: Any, more: Any) -> None:
+def _wire(desk: Desk, pane: Pane, looks: Sequence[Any], show: Any) -> None:
     pages = Album()
 
-    def see(account: str, name: str) -> list[Any]:
+    def see(account: str, name: str, place: Place | None = None) -> list[Any]:
         if not name:
-            return ["", words.note(CHOOSE), None]
-        page = pages.page(Shelves(desk.client(account)), name, None)
-        return [page.state, page.html, page.next]
-
-    def go_on(account: str, name: str, place: Place | None) -> list[Any]:
-        if not name or place is None:
-            return [words.note("There is no further image."), gr.update(), None]
+            return ["", words.note(CHOOSE), None, gr.update(visible=False)]
         page = pages.page(Shelves(desk.client(account)), name, place)
-        return [page.state, page.html, page.next]
+        return [page.state, page.html, page.next, gr.update(visible=page.next is not None)]
 
+    listing, seeing = telling(lambda name: _listed(desk, name), 2), telling(see, 4)
     for each in looks:
-        listen(
-            each.click,
-            telling(lambda name: _listed(desk, name), 2),
-            [pane.account],
-            [pane.message, pane.listed],
-        )
-    listen(show.click, telling(see, 3), pane.one, pane.seen, progress="minimal")
-    listen(more.click, telling(go_on, 3), [*pane.one, pane.place], pane.seen, progress="minimal")
+        listen(each.click, listing, [pane.account], [pane.message, pane.listed])
+    listen(show.click, seeing, pane.one, pane.seen, progress="minimal")
+    listen(pane.more.click, seeing, [*pane.one, pane.place], pane.seen, progress="minimal")
     cleared = [pane.message, pane.listed, pane.chosen, *pane.seen]
     listen(pane.account.change, _cleared, [], cleared, then=pressing(LOOK))
 
@@ -178,7 +169,7 @@ def _card(row: Dataset) -> cards.Card:
 
 
 def _cleared() -> list[Any]:
-    return ["", words.note(FIRST), "", "", words.note(CHOOSE), None]
+    return ["", words.note(FIRST), "", "", words.note(CHOOSE), None, gr.update(visible=False)]
 
 
 def _settling(status: Any) -> Any:

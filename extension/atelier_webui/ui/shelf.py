@@ -100,7 +100,7 @@ def _pictures(client: Client, found: Sequence[Checkpoint]) -> dict[str, Make]:
         origin = each.params.get("made_by")
         if path is not None:
             made[each.id] = partial(_opened, path)
-        elif isinstance(origin, Mapping) and origin.get("kind") == "training":
+        elif isinstance(origin, Mapping) and origin.get("kind") == "lora":
             made[each.id] = partial(_sample, client, str(origin.get("id")))
     return made
 

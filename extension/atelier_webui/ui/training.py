@@ -97,9 +97,14 @@ def _begin(desk: Desk, account: str, recipe: Recipe) -> list[Any]:
 
 
 def _card(row: Row, cover: str) -> cards.Card:
-    time = words.when(row.created)
-    waits = row.status not in ENDED
-    return cards.Card(id=row.id, status=row.status, text=row.modelName, time=time, picture=cover, waits=waits)
+    return cards.Card(
+        id=row.id,
+        status=row.status,
+        text=row.modelName.removesuffix(".safetensors"),
+        time=words.when(row.created),
+        picture=cover,
+        waits=row.status not in ENDED,
+    )
 
 
 def _state(found: TrainingDetail) -> str:

@@ -36,6 +36,13 @@ def discard(work: Work, *, datasets: Datasets, files: Files) -> None:
     _change(work, datasets, lambda was: replace(_ended(was, status, work.error), status="Disabled"))
 
 
+def forget(work: Work, *, datasets: Datasets) -> None:
+    """Let the name be free again, if it is this crop's."""
+    made = datasets.get(work.result)
+    if made is not None and _is_by(made, work):
+        datasets.remove(made.name)
+
+
 def _change(work: Work, datasets: Datasets, change: Callable[[Dataset], Dataset]) -> None:
     def attempt() -> None:
         was = datasets.get(work.result)

@@ -57,6 +57,8 @@ def start(
         return kept  # whether it has begun or not: the reconciler will see
     except Exception:  # the obligation: what was begun and will not run is taken back, whatever happened
         _discard(kept, world)
+        if kept.kind == "crop":
+            crops.forget(kept, datasets=world.datasets)
         world.files.delete_folder(kept.folder)
         world.works.remove(kept.id)
         raise
@@ -203,10 +205,10 @@ def delete(ids: Sequence[str], kind: Kind, *, now: str, world: World, executions
 
 def settle(work: Work, *, now: str, world: World, executions: Executions) -> None:
     """Bring work to an end whose state machine has ended, or has never begun."""
-    if datetime.fromisoformat(now) - datetime.fromisoformat(work.created) < QUIET:
-        return
     course = executions.look(work.id)
     if course is None:
+        if datetime.fromisoformat(now) - datetime.fromisoformat(work.created) < QUIET:
+            return
         fail(work.id, {"Cause": "it was not begun to the end, try again"}, now=now, world=world)
     elif not course.is_running:
         fail(work.id, {"Cause": course.reason}, now=now, world=world)

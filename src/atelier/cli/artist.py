@@ -51,12 +51,13 @@ class Easel(Lines):
 
 
 def conclude(console: Console, result: Result, seconds: Table) -> None:
-    """Show the picture, how it was made, and where the time went."""
+    """Show the pictures, how they were made, and where the time went."""
     console.print()
-    if console.is_terminal and console.color_system in {"truecolor", "256"}:
-        console.print(blocks(result.picture), soft_wrap=True)
-    console.print(str(result.path), style="bold", markup=False, soft_wrap=True)
-    console.print(result.infotext, "", sep="\n", markup=False, soft_wrap=True)
+    for painting in (result.first, result.second):
+        if console.is_terminal and console.color_system in {"truecolor", "256"}:
+            console.print(blocks(painting.picture), soft_wrap=True)
+        console.print(str(painting.path), style="bold", markup=False, soft_wrap=True)
+        console.print(painting.infotext, "", sep="\n", markup=False, soft_wrap=True)
     console.print(seconds, "")
     console.print("Go on with your own token:", style="bold")
     console.print("  TOKEN=$(atelier tokens create artist)", markup=False)

@@ -73,14 +73,15 @@ def demo(
     approval that nobody is here to give.
 
     artist starts the local cloud, deploys the middleware with the image of its endpoints, and goes on by the
-    REST API alone: a user with a token, a tiny checkpoint uploaded, an endpoint, a picture. Then the endpoint
-    is scaled to no instances.
+    REST API alone: a user with a token, tiny checkpoints uploaded, an endpoint, a picture; a dataset, a LoRA
+    trained from it, two checkpoints merged, and a picture made with both. Then the endpoint is scaled to no
+    instances.
     """
     given = dict(assignments(parameters, "--parameter"))
     notes = output.console(stderr=as_json or not sys.stdout.isatty())
     if part == "artist":
         if data is not None:
-            raise click.UsageError("--data is what the pipeline trains on: the artist trains nothing")
+            raise click.UsageError("--data is what the pipeline trains on: the artist draws their own")
         _paint(notes, yes=yes, prefix=prefix, engine=engine, parameters=given, as_json=as_json)
     else:
         _publish(notes, yes=yes, data=data, prefix=prefix, engine=engine, parameters=given, as_json=as_json)

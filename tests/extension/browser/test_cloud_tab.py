@@ -11,6 +11,8 @@ from webui_page import ON_ONE
 
 from atelier_webui.accounts import account
 
+PANES = ("Jobs", "Datasets", "Training", "Merge", "Checkpoints", "Endpoints", "Users", "Accounts")
+
 
 def cards(page):
     """The jobs that the page shows."""
@@ -243,7 +245,7 @@ def test_another_account_shows_what_is_in_its_own_cloud(anna, accounts, page):
 def test_everything_can_be_read_at_1280_points_in_both_themes(theme, anna, opened):
     page = opened(theme)
     assert ("dark" == theme) == page.tab.evaluate("document.body.classList.contains('dark')")
-    for pane in ("Jobs", "Checkpoints", "Endpoints", "Accounts"):
+    for pane in PANES:
         page.pane(pane)
         wide = page.tab.evaluate("document.scrollingElement.scrollWidth")
         assert 1280 >= wide, pane

@@ -130,7 +130,10 @@ class Training:
             loss += part.item()
         self._progress.step = step + 1
         if loss != loss or loss == float("inf"):
-            raise Failure(f"the loss is no number at step {step + 1}: lower learning_rate, or train in bf16")
+            raise Failure(
+                f"the loss is no number at step {step + 1}: lower learning_rate, train in bf16, or take "
+                "another checkpoint, if this one's weights are broken"
+            )
         if self._recipe.max_grad_norm:
             self._scaler.unscale_(self._optimizer)
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.max_grad_norm)
