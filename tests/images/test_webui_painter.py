@@ -132,6 +132,20 @@ def test_all_that_the_webui_knows_reaches_it_and_nothing_is_saved(painter, webui
     )
 
 
+def test_settings_of_one_task_do_not_outlive_it(painter, webui):
+    settings = {"eta_noise_seed_delta": 31337}
+
+    painter.answer(
+        body("kitten", override_settings=settings, override_settings_restore_afterwards=False), never
+    )
+
+    [(_, form)] = webui.forms
+    assert (31337, True) == (
+        form["override_settings"]["eta_noise_seed_delta"],
+        form["override_settings_restore_afterwards"],
+    )
+
+
 def test_pictures_of_the_request_are_not_repeated_in_the_answer(painter):
     answer = painter.answer(body("kitten", task_type="img2img", init_images=["p" * 100]), never)
 

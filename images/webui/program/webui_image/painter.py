@@ -17,8 +17,13 @@ from webui_image.webui import WebUI
 CHECKPOINT = "sd_model_checkpoint"
 CLIP_SKIP = "CLIP_stop_at_last_layers"
 POLL_SECONDS = 0.2
-#: Of a form, what would leave something in the container that nobody looks at.
-UNSAVED = {"save_images": False, "do_not_save_samples": True, "do_not_save_grid": True}
+#: Of a form, what would outlive it: pictures that nobody looks at, settings for whoever is next.
+LEFT_AS_IT_WAS = {
+    "save_images": False,
+    "do_not_save_samples": True,
+    "do_not_save_grid": True,
+    "override_settings_restore_afterwards": True,
+}
 
 IsOver = Callable[[], bool]
 
@@ -101,7 +106,7 @@ def _form(task: Envelope) -> tuple[dict[str, Any], str | None]:
     """Return the form as the WebUI takes it, and the checkpoint that it names."""
     if not isinstance(task.params, dict):
         raise Invalid("params must be a JSON object")
-    form = {**task.params, **UNSAVED}
+    form = {**task.params, **LEFT_AS_IT_WAS}
     given = form.get("override_settings")
     settings = Form({} if given is None else given, "params.override_settings")
     wanted = settings.text(CHECKPOINT, longest=300, default="") or None
