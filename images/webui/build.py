@@ -7,7 +7,11 @@ taken as it is. It needs the `aws` and `docker` commands, and a login to the reg
 
 import json
 import os
+import re
+import subprocess
 import sys
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 from declaration import COMMIT, Refused
@@ -18,6 +22,12 @@ import publish
 SHORT = 12
 #: What the environment may say of a build, and the name by which the Dockerfile knows it.
 ARGUMENTS = ("BASE_IMAGE", "ACCELERATOR")
+#: Lines of docker's output that are searched for reasons, how many reasons are told, and how long one may be.
+SEARCHED, REASONS, LONGEST = 200, 2, 300
+#: What Docker puts around a line: its step and the time, or a colour.
+AROUND = re.compile(r"\x1b\[[\d;]*m|^#\d+ (?:\d+\.\d+ )?|^\d+\.\d+ ")
+#: How pip and apt begin what is wrong, and how Docker repeats that something was.
+WRONG, REPEATED = ("ERROR: ", "error: ", "E: "), ("ERROR: process ", "ERROR: failed to ")
 
 
 def main(folder: Path, repository: publish.Repository, commit: str) -> str:
@@ -43,8 +53,31 @@ def build(folder: Path, image: str, labelled: dict[str, str], cache: list[str]) 
         options += ["--build-arg", f"{name}={value}"]
     for each in cache:
         options += ["--cache-from", each]
-    if code := publish.run("docker", "build", *options, str(folder)):
-        raise publish.Failed(f"docker build ended with {code}")
+    code, said = _run("docker", "build", *options, str(folder))
+    if code:
+        raise publish.Failed(": ".join([f"docker build ended with {code}", *filter(None, [why(said)])]))
+
+
+def why(said: Sequence[str]) -> str:
+    """Return in one line what a failed build says of its reason: what is wrong, or else its last word."""
+    lines = [line for each in said if (line := AROUND.sub("", each.strip()).strip())]
+    wrong = [each for each in lines if each.startswith(WRONG) and not each.startswith(REPEATED)]
+    told = list(dict.fromkeys(wrong))[-REASONS:] or lines[-1:]
+    if told and told[-1].startswith("error: "):  # pip does not say here which package it was about
+        told += [each for each in lines if each.startswith("Collecting ")][-1:]
+    return "; ".join(each.removeprefix("ERROR: ").removeprefix("error: ")[:LONGEST] for each in told)
+
+
+def _run(*command: str) -> tuple[int, Sequence[str]]:
+    """Run a command, whose output goes on to the log; return its exit code and the last that it said."""
+    last: deque[str] = deque(maxlen=SEARCHED)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        for line in process.stdout or ():
+            sys.stderr.write(line)
+            last.append(line)
+    return process.returncode, last
 
 
 def labels(upstream: dict[str, str], commit: str, tag: str) -> dict[str, str]:

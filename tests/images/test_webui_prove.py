@@ -74,7 +74,7 @@ import os, sys
 words = sys.argv[1:]
 open("done", "a").write(" ".join(words) + "\\n")
 if words[0] == os.environ.get("FAILS"):
-    sys.exit(f"{words[0]} failed")
+    sys.exit(os.environ.get("SAYS", f"{words[0]} failed"))
 if words[0] == "push":
     open("pushed", "w").write(words[-1].rpartition(":")[2])
 """,
@@ -137,7 +137,7 @@ def test_the_newest_image_is_the_cache_of_the_next(publish):
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"FAILS": "build"}, "error: docker build ended with 1"),
+        ({"FAILS": "build"}, "error: docker build ended with 1: build failed\n"),
         ({"FAILS": "push"}, "docker push ended with 1, and atelier/webui has no image"),
         ({"ACCELERATOR": "tpu"}, "ACCELERATOR=tpu: upstream.toml has no [accelerators.tpu]"),
         ({"words": ("elsewhere", URI, OURS)}, "elsewhere is not what checkout.py makes"),
@@ -150,3 +150,52 @@ def test_what_fails_says_why_and_hands_nothing_on(publish, given, reason):
     assert (1, "") == (ended.returncode, ended.stdout)
     assert reason in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+PLAIN = """\
+Collecting gradio==3.41.2
+\x1b[91mERROR: Could not find a version that satisfies the requirement nonesuch==1 (from versions: none)
+\x1b[0m\x1b[91mERROR: No matching distribution found for nonesuch==1
+\x1b[0m
+[notice] A new release of pip is available
+The command '/bin/sh -c python -m pip install' returned a non-zero code: 1
+"""
+BUILDKIT = """\
+#12 [ 9/14] RUN python -m pip install --no-cache-dir
+#12 1.204 ERROR: Invalid requirement: 'broken==' (from line 4 of /opt/requirements/upstream.txt)
+#12 ERROR: process "/bin/sh -c python -m pip install" did not complete successfully: exit code: 1
+------
+1.204 ERROR: Invalid requirement: 'broken==' (from line 4 of /opt/requirements/upstream.txt)
+------
+ERROR: failed to solve: process "/bin/sh -c python -m pip install" did not complete successfully
+"""
+METADATA = """\
+Collecting sound==1
+Collecting rotten==2 (from -r /opt/requirements/upstream.txt (line 3))
+  error: subprocess-exited-with-error
+error: metadata-generation-failed
+hint: See above for details.
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (PLAIN, "(from versions: none); No matching distribution found for nonesuch==1\n"),
+        (BUILDKIT, "1: Invalid requirement: 'broken==' (from line 4 of /opt/requirements/upstream.txt)\n"),
+        (METADATA, "metadata-generation-failed; Collecting rotten==2 (from -r"),
+        (
+            "E: Unable to locate package libnone\nThe command ended",
+            "1: E: Unable to locate package libnone\n",
+        ),
+        ("COPY failed: no such file", "1: COPY failed: no such file\n"),
+        (f"ERROR: {'x' * 9999}", f"1: {'x' * 300}\n"),
+    ],
+)
+def test_a_build_that_fails_names_what_was_wrong_in_its_last_line(publish, said, reason):
+    ended, _ = publish(FAILS="build", SAYS=said)
+
+    last = ended.stderr.splitlines(keepends=True)[-1]
+    assert last.startswith("error: docker build ended with 1: ")
+    assert reason in last
+    assert said.strip() in ended.stderr
