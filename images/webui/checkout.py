@@ -22,6 +22,8 @@ from declaration import COMMIT, Declaration, Refused, Source
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 LATEST_GOOD, HEAD = "latest-good", "head"
+#: Which commits are in a folder; what has it was made here.
+TOLD = "checkout.json"
 #: What the SageMaker face has in common with the diffusion image.
 SHARED = ("__init__.py", "cache.py", "envelope.py", "errors.py", "forms.py", "s3.py")
 NOT_CONTENT = shutil.ignore_patterns("__pycache__", "*.pyc", ".git")
@@ -100,7 +102,7 @@ class Checkout:
             shutil.copy(HERE / name, self.folder)
         self._requirements()
         told = json.dumps(dict(sorted(self.taken.items())), indent=2) + "\n"
-        (self.folder / "checkout.json").write_text(told, encoding="utf-8")
+        (self.folder / TOLD).write_text(told, encoding="utf-8")
 
     def _requirements(self) -> None:
         folder = self.folder / "requirements"
@@ -150,12 +152,20 @@ def readable(folder: Path) -> None:
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
+def empty(folder: Path) -> None:
+    """Make an empty folder of one that was made here; anything else is somebody's, and stays."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / TOLD).is_file():
+        raise Refused(f"{folder} holds what checkout.py did not make: name another folder, or an empty one")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / TOLD).write_text("{}\n", encoding="utf-8")
+
+
 def main(word: str, folder: Path) -> str:
     """Fill the folder; return what a shell exports."""
     declared = declaration.read(HERE / "upstream.toml")
     wanted = commit(word)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    empty(folder)
     checkout = Checkout(declared, folder)
     checkout.upstream(wanted)
     checkout.companions()

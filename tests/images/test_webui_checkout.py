@@ -238,3 +238,23 @@ def test_a_word_that_is_no_commit_is_refused(checkout, word):
     ended, _ = checkout(word)
 
     assert "is neither a commit of 40 hexadecimal digits" in refused(ended)
+
+
+def test_a_folder_that_is_somebodys_is_left_alone(checkout, tmp_path):
+    photo = tmp_path / "build" / "webui" / "photo.png"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(b"mine")
+
+    ended, folder = checkout()
+
+    assert f"error: {folder} holds what checkout.py did not make" in refused(ended)
+    assert b"mine" == photo.read_bytes()
+
+
+def test_a_folder_of_a_checkout_that_failed_is_filled_again(checkout, upstream):
+    refused(checkout("0" * 40)[0])
+
+    ended, folder = checkout()
+
+    assert upstream.head == told(ended)["UPSTREAM_COMMIT"]
+    assert (folder / "webui" / "launch.py").is_file()
