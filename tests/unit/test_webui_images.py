@@ -3,11 +3,23 @@
 import json
 
 import pytest
-from webui_fakes import HEAD, LATER, NOW, OURS, URL, FakeHistory, FakeLatest, FakePeople, image, publication
+from webui_fakes import (
+    HEAD,
+    LATER,
+    NEXT,
+    NOW,
+    OURS,
+    URL,
+    FakeHistory,
+    FakeLatest,
+    FakePeople,
+    image,
+    publication,
+)
 
 from atelier.contract.documents import Invalid
 from atelier.contract.webui import Push
-from atelier.lambdas.domain.webui import Commit, Run
+from atelier.lambdas.domain.webui import Commit, Run, Watch
 from atelier.lambdas.errors import Conflict, NotFound
 from atelier.lambdas.services.webui import changes, images
 
@@ -79,6 +91,31 @@ def test_a_commit_that_failed_before_is_built_now(world):
 
     commit = world.history.commit(HEAD)
     assert ("built", 0, None, None) == (commit.status, commit.failures, commit.again, commit.reason)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "status", "latest", "expected"),
+    [
+        ("push", "failed", HEAD, "superseded"),
+        ("push", "built", NEXT, "superseded"),
+        ("push", "built", HEAD, "built"),
+        ("push", "rejected", HEAD, "rejected"),
+        ("upstream", "failed", HEAD, "failed"),
+        ("upstream", "built", NEXT, "built"),
+    ],
+    ids=["mended", "overtaken", "a person went back before", "refused", "not ours", "a person goes back"],
+)
+def test_a_published_push_has_a_head_built_again_that_failed_or_that_it_overtook(
+    trigger, status, latest, expected
+):
+    world = World(**{"upstream-commit": latest})
+    world.history.save_watch(Watch(head=NEXT))
+    world.history.save_commit(Commit(id=NEXT, status=status, failures=3, reason="Build: no such file"))
+    world.history.save_run(Run(run="run-1", status="building", started=NOW, trigger=trigger))
+    world.publish()
+
+    assert expected == world.history.commit(NEXT).status
+    assert HEAD == world.latest.get("upstream-commit")
 
 
 def test_the_image_before_is_known_for_the_way_back(world):

@@ -32,11 +32,12 @@ class World(Value):
 
 def publish(request: PublishImage, *, now: str, world: World) -> Step:
     """Make an image the latest good one; the image's parameter moves last, so that it names a whole."""
-    provenance = traced(request, now=now, latest=world.latest)
+    provenance, before = traced(request, now=now, latest=world.latest), world.latest.get(COMMIT)
     world.latest.put(PROVENANCE, dump(provenance))
     world.latest.put(COMMIT, provenance.upstream)
     world.latest.put(IMAGE, provenance.image)
     _built(provenance, now=now, history=world.history)
+    _reopen(provenance, before, history=world.history)
     if _published(provenance, now=now, history=world.history):
         world.people.tell("A new image of the WebUI", _news(provenance))
     outputs = {"IMAGE_URI": provenance.image, "UPSTREAM_COMMIT": provenance.upstream}
@@ -86,6 +87,24 @@ def _built(provenance: Provenance, *, now: str, history: History) -> None:
         commit = found or Commit(id=provenance.upstream, status="built", begun=now)
         done: dict[str, Any] = {"status": "built", "run": provenance.run, "failures": 0}
         history.save_commit(replace(commit, **done, again=None, reason=None))
+
+    _persist(change)
+
+
+def _reopen(provenance: Provenance, before: str | None, *, history: History) -> None:
+    """Have the head built again where a push of ours, built with an older commit, may have changed its lot.
+
+    It failed with what our source was before the push; or its image was published while the push was on its
+    way through the pipeline, and is not the latest any more.
+    """
+
+    def change() -> None:
+        head, run = history.watch().head, history.run(provenance.run)
+        commit = history.commit(head) if head else None
+        if commit is None or run is None or run.trigger != "push" or head == provenance.upstream:
+            return
+        if commit.status == "failed" or (commit.status == "built" and head == before):
+            history.save_commit(replace(commit, status="superseded", failures=0, again=None))
 
     _persist(change)
 
