@@ -10,6 +10,7 @@ import pytest
 from diffusion import buckets, recipe, schedule
 from diffusion.errors import Invalid
 from diffusion.recipe import Recipe, Side
+from diffusion.trainings import check_samples
 
 from atelier.contract.api import trainings
 
@@ -169,3 +170,27 @@ def test_the_learning_rate_goes_as_asked(said, expected):
     shares = [round(schedule.share(parsed(**said), step, 4), 3) for step in range(4)]
 
     assert expected == shares
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (
+            {"sample_prompts": "a cat\na cat AND a dog"},
+            "sample_prompts, 'a cat AND a dog': params.prompt has",
+        ),
+        ({"sample_prompts": "[cat|dog]"}, "sample_prompts, '[cat|dog]': params.prompt has alternation"),
+        (
+            {"sample_prompts": "<lora:other:1> a cat"},
+            "sample_prompts are painted with the LoRA that is trained",
+        ),
+        ({"sample_sampler": "Euler z"}, "sampler_name 'Euler z' is not supported"),
+    ],
+)
+def test_samples_that_cannot_be_painted_are_refused_before_anything_is_learned(given, complaint):
+    with pytest.raises(Invalid, match=re.escape(complaint)):
+        check_samples(parsed(**given))
+
+
+def test_a_prompt_with_attention_can_be_painted():
+    check_samples(parsed(sample_prompts="a (red:1.2) [cat], BREAK by the sea"))

@@ -253,3 +253,15 @@ def test_what_a_recipe_may_also_ask_for_is_done(diffusion_image, tmp_path):
     assert ["samples/000002-0.png", "samples/000002-1.png"] == found.result["samples"]
     table, _, _ = jobs.tensors(found.bucket.objects[jobs.OUTPUT])
     assert {"F32"} == {each["dtype"] for each in table.values()}
+
+
+def test_a_caption_that_is_no_prompt_costs_a_sample_and_not_the_training(diffusion_image, tmp_path):
+    base = jobs.training(tmp_path / "ml", sample_prompts=None, max_train_steps=1)
+    (base / "input" / "data" / "dataset" / "0.txt").write_text("a cat AND a dog")
+
+    found = jobs.done(diffusion_image, base)
+
+    assert 0 == found.code, found.log
+    assert [] == found.result["samples"]
+    assert "warning: a sample cannot be painted: params.prompt has the composition 'AND'" in found.log
+    assert jobs.OUTPUT in found.bucket.objects

@@ -13,7 +13,7 @@ from diffusion import checkpoints, lora_file, lora_metadata, models, objective, 
 from diffusion.channels import Parent
 from diffusion.conditioning import Reader
 from diffusion.dataset import Dataset
-from diffusion.errors import Failure, Stopped
+from diffusion.errors import Failure, Invalid, Stopped
 from diffusion.job import Job
 from diffusion.latents import Latents
 from diffusion.lora import Network
@@ -185,6 +185,14 @@ class Training:
             self._write(self._job.report.path(name), epoch)
             self._job.report.sent(name)
             _once(self._progress.checkpoints, name)
+        try:
+            self._paint(epoch)
+        except Invalid as error:  # what was learned is worth more than a picture of it
+            self._say(f"warning: a sample cannot be painted: {error}")
+        self._progress.published = epoch
+        self._keep()
+
+    def _paint(self, epoch: int) -> None:
         painter = samples.Samples(self._model, self._recipe, self._parent)
         for number, (prompt, png) in enumerate(
             painter.paint(self._latents.looks[0].picture.caption, self._is_stopping)
@@ -193,8 +201,6 @@ class Training:
             self._job.report.keep(name, png)
             _once(self._progress.samples, name)
             self._say(f"painted {name}: {prompt[:100]}")
-        self._progress.published = epoch
-        self._keep()
 
     def _is_stopping(self) -> bool:
         return self._job.stopping.requested
