@@ -102,6 +102,11 @@ class FakeAccount:
         }
         return {"Instances": [self.instances[id]]}
 
+    def describe_instances(self, InstanceIds: list[str]) -> dict[str, Any]:
+        if not all(id in self.instances for id in InstanceIds):
+            raise refusal("InvalidInstanceID.NotFound", "DescribeInstances")
+        return {"Reservations": [{"Instances": [self.instances[id]]} for id in InstanceIds]}
+
     def _described(self, filters: list[dict[str, Any]]) -> dict[str, Any]:
         tags = {each["Name"][4:]: each["Values"] for each in filters if each["Name"].startswith("tag:")}
         states = next(each["Values"] for each in filters if each["Name"] == "instance-state-name")
@@ -121,6 +126,13 @@ class FakeAccount:
         for id in Resources:
             tags = {**self.tags(id), **{each["Key"]: each["Value"] for each in Tags}}
             self.instances[id]["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
+
+    def delete_tags(self, Resources: list[str], Tags: list[dict[str, str]]) -> None:
+        gone = {each["Key"] for each in Tags}
+        for id in Resources:
+            self.instances[id]["Tags"] = [
+                each for each in self.instances[id]["Tags"] if each["Key"] not in gone
+            ]
 
     def _move(self, verb: str, ids: list[str], state: str) -> None:
         for id in ids:

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from workstation_fakes import NEW, OLD, PASSWORD, FakeAccount, refusal
 
 from atelier.cli.main import cli
-from atelier.client.errors import Problem
+from atelier.client.errors import NotFound, Problem
 from atelier.client.webui import WebUI, digest
 from atelier.client.webui_workstations import Workstations, answering
 
@@ -209,6 +209,52 @@ def test_an_instance_that_ends_before_its_webui_answers_is_not_waited_for(accoun
 
     with pytest.raises(Problem, match=r"is stopped before its WebUI answered: .*no space left"):
         stations.ready(id)
+
+
+def test_an_instance_that_ec2_ended_says_why(account):
+    stations = Workstations(clients=account.clients, sleep=lambda seconds: None)
+    id = stations.launch(WebUI(clients=account.clients).image())
+    reason = {"Message": "Client.VolumeLimitExceeded: Volume limit exceeded"}
+    account.instances[id].update(State={"Name": "terminated"}, StateReason=reason)
+
+    with pytest.raises(Problem, match=f"{id} is terminated: Client.VolumeLimitExceeded"):
+        stations.ready(id)
+
+
+def test_an_instance_that_ec2_tells_of_a_bit_later_is_waited_for(account):
+    def sleep(seconds):
+        account.instances.update(hidden)
+
+    stations, hidden = Workstations(clients=account.clients, sleep=sleep), {}
+    id = stations.launch(WebUI(clients=account.clients).image())
+    hidden[id] = account.instances.pop(id)
+    account.server.image = lambda: OLD
+
+    assert id == stations.ready(id).id
+
+
+def test_an_instance_that_ec2_never_tells_of_is_not_waited_for_long(account):
+    stations = Workstations(clients=account.clients, sleep=lambda seconds: None)
+
+    with pytest.raises(NotFound, match="there is no workstation i-none"):
+        stations.ready("i-none")
+
+
+def test_a_workstation_whose_time_was_over_is_not_ended_again_when_it_is_opened(account, run, launched):
+    account.create_tags([launched], [{"Key": "atelier:expires", "Value": "1000000000"}])
+    run("stop")
+    result = run("open")
+
+    assert f"https://{account.host}/" in result.output
+    assert "It stops at" not in result.output
+    assert "atelier:expires" not in account.tags(launched)
+
+
+def test_a_time_that_is_not_over_still_holds_after_a_stop(account, run):
+    run("launch", "--yes", "--ttl", "8h")
+    run("stop")
+
+    assert "It stops at" in run("open").output
 
 
 def test_a_front_without_a_webui_behind_it_is_no_answer(account, launched):

@@ -33,6 +33,8 @@ SAYS_IMAGE = "X-Atelier-Image"
 ALIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
 GAVE_UP = re.compile(r"workstation: line \d+ failed")
 """What the console says last when the user data has failed."""
+LOOKS_UNSEEN = 12
+"""How often EC2 may be asked for an instance that it has just begun before that is to be found."""
 PATIENCE = 1200.0
 """Seconds that a new instance may take: it pulls an image of some gigabytes."""
 WORDS = {
@@ -164,10 +166,12 @@ class Workstations:
         raise AssertionError("a look either returns or raises")
 
     def start(self, id: str) -> None:
-        """Start one that is stopped."""
+        """Start one that is stopped; it forgets a time to live that is over, which would stop it at once."""
         for now in self._looks(id, "to stop"):
             if now.state != "stopping":
                 break
+        if now.expires and now.expires <= datetime.now(UTC):
+            self.clients.ec2.delete_tags(Resources=[id], Tags=[{"Key": EXPIRES}])
         try:
             self.clients.ec2.start_instances(InstanceIds=[id])
         except ClientError as error:
@@ -207,9 +211,12 @@ class Workstations:
 
     def _looks(self, id: str, until: str) -> Iterator[Workstation]:
         """Look at a workstation again and again; raise Problem when it takes too long."""
-        start, pause = time.monotonic(), 0.3
+        start, pause, unseen = time.monotonic(), 0.3, 0
         while time.monotonic() - start < self.patience:
-            yield self.only(id)
+            if now := self._seen(id):
+                yield now
+            elif (unseen := unseen + 1) > LOOKS_UNSEEN:
+                raise NotFound(f"there is no workstation {id} in {self.clients.where}")
             self.sleep(pause)
             pause = min(pause * 1.3, 5.0)
         minutes = self.patience / 60
@@ -222,6 +229,23 @@ class Workstations:
                 raise Problem(f"workstation {id} is still there; see `atelier webui list`")
             self.sleep(pause)
             pause = min(pause * 1.3, 5.0)
+
+    def _seen(self, id: str) -> Workstation | None:
+        """Return a workstation, None if EC2 does not tell of it yet; raise Problem when it is terminated."""
+        for each in self.found():
+            if each.id == id:
+                return each
+        try:
+            groups = self.clients.ec2.describe_instances(InstanceIds=[id])["Reservations"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "InvalidInstanceID.NotFound":
+                return None
+            raise
+        for instance in (each for group in groups for each in group["Instances"]):
+            if instance["State"]["Name"] == "terminated":
+                reason = instance.get("StateReason", {}).get("Message", "no reason is given")
+                raise Problem(f"workstation {id} is terminated: {reason}")
+        return None
 
     def _why(self, id: str) -> str:
         """Return the last lines that it wrote to its console, or where a person finds them."""
