@@ -158,8 +158,12 @@ def state_machine(
 
 def running(*kinds: str) -> list[Statement]:
     """Allow to begin work, to look at it, and to stop that of some kinds."""
+    return [allow(["states:StartExecution"], arn("states", MACHINE_ARN)), *stopping(*kinds)]
+
+
+def stopping(*kinds: str) -> list[Statement]:
+    """Allow to look at work, and to stop that of some kinds."""
     return [
-        allow(["states:StartExecution"], arn("states", MACHINE_ARN)),
         allow(
             ["states:DescribeExecution", "states:StopExecution"],
             arn("states", f"execution:{MACHINE}:*"),
@@ -169,7 +173,7 @@ def running(*kinds: str) -> list[Statement]:
 
 
 def add_reconciler(t: Template) -> None:
-    """Look now and then after work whose execution has ended without saying so."""
+    """Look now and then after work whose execution has ended without saying so, or whose end was cut."""
     function = middle.function(
         t,
         "WorkReconciler",
@@ -183,10 +187,7 @@ def add_reconciler(t: Template) -> None:
             work_machine_arn=arn("states", MACHINE_ARN),
             work_instance_type=Ref(middle.WORK_INSTANCE),
         ),
-        may=[
-            *keeping(),
-            allow(["states:DescribeExecution"], arn("states", f"execution:{MACHINE}:*")),
-        ],
+        may=[*keeping(), *stopping(*KINDS)],
         why="Brings work to an end whose state machine has ended without saying so",
         timeout=WATCH_SECONDS,
     )

@@ -49,7 +49,7 @@ class FakeRows(Generic[Row]):
         return iter([each for each in rows if not after or (each.created, each.id) < (after.at, after.id)])
 
     def running(self) -> Iterator[Work]:
-        found = [each for each in self.kept.values() if not each.is_finished]
+        found = [each for each in self.kept.values() if each.is_watched]
         return iter(sorted(found, key=lambda each: str(each.created)))
 
     def add(self, row: Any) -> Any:

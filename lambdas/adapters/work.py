@@ -1,6 +1,6 @@
 """Trainings, merges and crops, and datasets, in DynamoDB (`atelier.contract.tables`).
 
-Work that has not ended has the attribute ``running``, and is found by that; datasets have the ``kind``
+Work that is not done with has the attribute ``running``, and is found by that; datasets have the ``kind``
 ``dataset`` and no more.
 """
 
@@ -30,7 +30,7 @@ class DynamoWorks(Rows[Work]):
         super().__init__(client, table, by_kind=BY_KIND, encode=_work_item, decode=_work)
 
     def running(self) -> Iterator[Work]:
-        """Return what has not ended, the oldest first."""
+        """Return what is not done with, the oldest first."""
         return self._query(RUNNING, YES, newest=False)
 
 
@@ -45,7 +45,7 @@ class DynamoDatasets(Rows[Dataset]):
 def _work_item(work: Work) -> dict[str, Any]:
     values = {name: value for name, value in asdict(work).items() if value not in ("", ())}
     parents = [asdict(each) for each in work.parents]
-    return {**values, "parents": parents, RUNNING.hash: None if work.is_finished else YES}
+    return {**values, "parents": parents, RUNNING.hash: YES if work.is_watched else None}
 
 
 def _work(found: Mapping[str, Any]) -> Work:

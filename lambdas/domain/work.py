@@ -23,6 +23,9 @@ FOLLOWS: Mapping[Status, frozenset[Status]] = {
     "Stopped": frozenset(),
 }
 
+FRUITLESS: frozenset[Status] = frozenset({"Failed", "Stopped"})
+"""The ends of work that has made nothing."""
+
 WORDS: Mapping[str, str] = {"lora": "training", "merge": "merge", "crop": "crop"}
 """What people call each kind."""
 
@@ -44,7 +47,8 @@ class Work(Value):
 
     *request* is what was asked, as JSON; *result* is the id of the checkpoint, or the name of the dataset,
     that it makes, which is reserved from the beginning; *name* is what that is called. *source* is where its
-    pictures lie, if it takes any.
+    pictures lie, if it takes any. Work that has ended without success *owes* what it had reserved, until
+    that is given back.
     """
 
     id: str
@@ -62,12 +66,18 @@ class Work(Value):
     source: str = ""
     completed: str = ""
     error: str = ""
+    owes: bool = False
     version: str = ""
 
     @property
     def is_finished(self) -> bool:
         """Whether nothing can happen to the work any more."""
         return not FOLLOWS[self.status]
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether something is left to do, so that the reconciler looks after it."""
+        return self.owes or not self.is_finished
 
     @property
     def word(self) -> str:
@@ -104,7 +114,7 @@ class Work(Value):
         """Return this work in *status*; refuse a step that is not allowed."""
         if status not in FOLLOWS[self.status]:
             raise Conflict(f"{self.word} {self.id} is {self.status}, cannot become {status}")
-        return replace(self, status=status, **changes)
+        return replace(self, status=status, owes=status in FRUITLESS, **changes)
 
     def failed(self, why: str, now: str) -> Work:
         """Return this work as one that came to nothing."""

@@ -26,7 +26,7 @@ class Works(Protocol):
         ...
 
     def running(self) -> Iterable[Work]:
-        """Return what has not ended, the oldest first."""
+        """Return what is watched, the oldest first."""
         ...
 
     def add(self, row: Work) -> Work:

@@ -102,6 +102,14 @@ def test_a_job_writes_what_it_makes_and_tells_and_deletes_no_checkpoint(resource
     assert all("/work/" in each for each in may["s3:DeleteObject"])
 
 
+def test_the_reconciler_may_stop_what_was_stopped_by_half_and_begin_nothing(resources):
+    policy = resources["WorkReconcilerRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    actions = {action for each in policy for action in each.get("Fn::If", [None, each])[1]["Action"]}
+
+    assert {"states:StopExecution", "sagemaker:StopTrainingJob"} <= actions
+    assert "states:StartExecution" not in actions
+
+
 def test_beginning_needs_no_more_than_the_table_of_work(resources):
     statements = [
         each.get("Fn::If", [None, each])[1]

@@ -363,6 +363,46 @@ def test_an_end_that_is_killed_anywhere_is_the_same_when_it_comes_again(kind):
     assert writes >= 2
 
 
+ENDS = {"fail": lambda studio, kind: studio.fail(), "stop": lambda studio, kind: studio.stop(kind=kind)}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize(("asked", "kind"), [("training", "lora"), ("merge", "merge"), ("crop", "crop")])
+def test_an_end_without_success_that_is_killed_anywhere_is_brought_to_its_end(asked, kind, end):
+    for writes in count():
+        studio = Studio()
+        ASKED[asked](studio)
+        studio.life.left = writes
+        try:
+            ENDS[end](studio, kind)
+        except Killed:
+            studio.life.left = None
+            studio.executions.courses[ID] = Course(is_running=False, reason="no memory")
+            studio.settle(LATER)
+        else:
+            break
+        found = studio.works.get(ID)
+        assert (FREE, []) == (studio.claims(), list(studio.works.running()))
+        assert found.status in {"Failed", "Stopped"}
+        assert (found.status == "Stopped") == (f"{kind}-{ID}" in studio.executions.stopped)
+        if kind == "crop":
+            made = studio.datasets.get("cats_64x64")
+            assert ("Disabled", found.status) == (made.status, made.crop.status)
+    assert writes >= 3
+
+
+def test_deleting_work_whose_end_was_killed_gives_its_name_back(studio):
+    studio.train()
+    studio.life.left = 1
+    with pytest.raises(Killed):
+        studio.fail()
+    studio.life.left = None
+
+    work.delete([ID], "lora", now=LATER, world=studio.world, executions=studio.executions)
+
+    assert ({}, FREE) == (studio.works.kept, studio.claims())
+
+
 def test_the_loss_is_told_while_it_trains_and_thinned_out(studio):
     made = studio.train()
     lines = [json.dumps({"step": each, "loss": 1 / (each + 1)}) for each in range(2000)]

@@ -87,12 +87,14 @@ def test_of_two_who_change_the_same_one_wins(works):
     assert "InProgress" == works.get(ID).status
 
 
-def test_what_has_ended_runs_no_more(works):
+def test_what_has_failed_is_watched_until_it_owes_nothing(works):
     was = works.add(a_work())
     works.add(a_work(OTHER, created=SOON, kind="merge"))
 
-    works.save(was.failed("no memory", LATER), was=was)
+    failed = works.save(was.failed("no memory", LATER), was=was)
+    assert [ID, OTHER] == [each.id for each in works.running()]
 
+    works.save(replace(failed, owes=False), was=failed)
     assert [OTHER] == [each.id for each in works.running()]
 
 

@@ -238,7 +238,7 @@ def delete(names: Sequence[str], *, now: str, world: World, executions: Executio
             continue
         if found.crop is not None:
             running = world.works.get(found.crop.work)
-            if running is not None and not running.is_finished:
+            if running is not None and running.is_watched:
                 work.halt(running, now=now, world=world, executions=executions)
         world.files.delete_folder(found.folder)
         world.files.delete_folder(found.manifests)

@@ -3,13 +3,15 @@
 The item is kept first, then the name of what will be made is reserved, then the state machine begins: a
 function killed in between leaves an item that the reconciler finds without an execution, and ends. Each
 change of state is a conditional write upon what was read. Of a stop and an end that come together one wins,
-and the other one's doing is taken back; an event that comes twice, or too late, changes nothing.
+and the other one's doing is taken back; an event that comes twice, or too late, changes nothing. Work that
+came to nothing is watched until what it had reserved is given back.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -144,7 +146,7 @@ def fail(id: str, failure: Mapping[str, Any], *, now: str, world: World) -> Work
     reason = why(failure)
     ended = _end(id, partial(Work.failed, why=reason, now=now), world)
     if ended is not None and ended.status != "Completed":
-        _discard(ended, world)
+        _give_back(ended, world)
     return ended
 
 
@@ -168,6 +170,14 @@ def _discard(work: Work, world: World) -> None:
         products.discard(work.result, world=world.checkpoints)
 
 
+def _give_back(work: Work, world: World) -> None:
+    """Take back what was reserved; until it is kept that this is done, the reconciler does it again."""
+    _discard(work, world)
+    if work.owes:
+        with suppress(Conflict):  # another has done the same, or has deleted the work
+            world.works.save(replace(work, owes=False), was=work)
+
+
 def stop(
     id: str, kind: Kind, *, caller: Caller, everybodys: str, now: str, world: World, executions: Executions
 ) -> Work:
@@ -184,11 +194,17 @@ def stop(
 def halt(work: Work, *, now: str, world: World, executions: Executions) -> Work:
     """Stop work whatever its kind; return it as it is then."""
     ended = _end(work.id, partial(Work.to, status="Stopped", completed=now), world)
-    if ended is not None and ended.status != "Stopped":
-        return ended
-    executions.stop(work.id, work.job)
-    _discard(work, world)
-    return ended or replace(work, status="Stopped")
+    ended = ended or replace(work, status="Stopped")
+    if ended.owes or ended.status == "Stopped":
+        _close(ended, world, executions)
+    return ended
+
+
+def _close(work: Work, world: World, executions: Executions) -> None:
+    """Do what an end without success asks for; once more is fine."""
+    if work.status == "Stopped":
+        executions.stop(work.id, work.job)
+    _give_back(work, world)
 
 
 def delete(ids: Sequence[str], kind: Kind, *, now: str, world: World, executions: Executions) -> None:
@@ -197,14 +213,17 @@ def delete(ids: Sequence[str], kind: Kind, *, now: str, world: World, executions
         found = world.works.get(id)
         if found is None or found.kind != kind:
             continue
-        if not found.is_finished:
+        if found.is_watched:
             halt(found, now=now, world=world, executions=executions)
         world.files.delete_folder(found.folder)
         world.works.remove(id)
 
 
 def settle(work: Work, *, now: str, world: World, executions: Executions) -> None:
-    """Bring work to an end whose state machine has ended, or has never begun."""
+    """Bring work to an end whose state machine has ended, or has never begun, or whose end was cut."""
+    if work.is_finished:
+        _close(work, world, executions)
+        return
     course = executions.look(work.id)
     if course is None:
         if datetime.fromisoformat(now) - datetime.fromisoformat(work.created) < QUIET:

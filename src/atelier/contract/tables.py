@@ -59,7 +59,7 @@ WORK = Table(
         Index(name="running-created-index", hash="running", range="created"),
     ),
 )
-"""Trainings, merges and crops by their ids; the last index has only those that have not ended."""
+"""Trainings, merges and crops by their ids; the last index has only those that are not done with."""
 
 DATASETS = Table(
     hash="id",
