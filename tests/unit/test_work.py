@@ -1,6 +1,7 @@
 """Trainings, merges and crops: begun once, ended once, whatever happens in between."""
 
 import json
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -61,6 +62,14 @@ def test_a_parent_may_be_named_by_its_id(studio):
     made = studio.merge("no_interpolation", id)
 
     assert ["two.safetensors"] == [each.name for each in made.parents]
+
+
+def test_an_id_never_means_another_checkpoint_that_has_its_name_now(studio):
+    two = next(each for each in studio.checkpoints.kept.values() if "two.safetensors" in each.names)
+    gone = studio.checkpoints.add(replace(two, id=OTHER, status="Disabled"))
+
+    with pytest.raises(Invalid, match=f"checkpoint with name {gone.id} not found"):
+        studio.merge("no_interpolation", gone.id)
 
 
 @pytest.mark.parametrize(

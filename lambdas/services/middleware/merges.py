@@ -58,7 +58,8 @@ def _model(wanted: str, caller: Caller, models: Models) -> Model:
     listed = models.get(wanted)
     names = listed.names if listed is not None and listed.type == CHECKPOINT else ()
     found = models.find(CHECKPOINT, names[0] if len(names) == 1 else wanted, caller)
-    if found is None:
+    # the name of one that is of no use may be another's by now
+    if found is None or (listed is not None and found.id != listed.id):
         raise Invalid(f"checkpoint with name {wanted} not found")
     if not is_safe(found.name):
         raise Invalid(f"{found.name} is not a .safetensors file: only those are merged")
