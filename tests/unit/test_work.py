@@ -425,5 +425,18 @@ def test_the_loss_is_told_while_it_trains_and_thinned_out(studio):
     assert (("log.txt",), ("samples/000001-0.png",), None) == (report.logs, report.samples, report.result)
 
 
+def test_a_training_that_saves_itself_very_often_still_tells_of_itself(studio):
+    made = studio.train()
+    for number in range(2000):
+        studio.files.objects[f"{made.report}checkpoints/cat-{number:06}.safetensors"] = b""
+        studio.files.objects[f"{made.report}samples/{number:06}-0.png"] = b"png"
+    studio.files.objects[f"{made.report}log.txt"] = b"begun"
+
+    report = reports.read(made, studio.files)
+
+    assert (("log.txt",), 200) == (report.logs, len(report.samples))
+    assert "samples/001999-0.png" == report.samples[-1]
+
+
 def test_a_report_that_is_not_there_yet_is_empty(studio):
     assert reports.Report() == reports.read(studio.train(), studio.files)

@@ -15,7 +15,9 @@ from atelier.lambdas.ports.work import Files
 LARGEST = 4 * 1024 * 1024
 MOST_METRICS = 500
 MOST_SAMPLES = 200
-MOST_FILES = 1000
+MOST_FILES = 10_000
+AFTER_CHECKPOINTS = "checkpoints0"
+"""A training may keep thousands of files in checkpoints/, which come first: what follows is listed."""
 
 
 class Report(Value):
@@ -29,7 +31,8 @@ class Report(Value):
 
 def read(work: Work, files: Files) -> Report:
     """Return a work's report as far as it is."""
-    listed = [key.removeprefix(work.report) for key, _ in islice(files.sizes(work.report), MOST_FILES)]
+    told = files.sizes(work.report, after=f"{work.report}{AFTER_CHECKPOINTS}")
+    listed = [key.removeprefix(work.report) for key, _ in islice(told, MOST_FILES)]
     measured = _read(f"{work.report}{METRICS}", files) if METRICS in listed else b""
     return Report(
         logs=tuple(each for each in (LOG,) if each in listed),
