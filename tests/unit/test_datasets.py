@@ -213,6 +213,7 @@ def test_a_crop_that_loses_a_race_takes_nothing_from_the_winner(studio):
     [
         ("dogs", "64x64", NotFound, "dataset dogs is not found"),
         ("cats", "9999x64", Invalid, "at most 4096x4096"),
+        ("cats", "1\u0663x64", Invalid, "at most 4096x4096"),
         ("empty", "64x64", Invalid, "has no pictures yet"),
     ],
 )
@@ -221,6 +222,17 @@ def test_a_crop_that_cannot_be_is_refused(studio, name, size, error, words):
 
     with pytest.raises(error, match=words):
         studio.crop(name, size)
+
+    assert {} == studio.works.kept
+
+
+def test_no_crop_has_a_name_that_cannot_be_asked_for(studio):
+    name = "cats" + "_64x64" * 16
+    studio.datasets.kept[name] = replace(studio.datasets.get("cats"), name=name)
+    studio.files.objects[f"{studio.datasets.get(name).folder}a.png"] = PICTURE
+
+    with pytest.raises(Invalid, match="at most 100 characters"):
+        studio.crop(name)
 
     assert {} == studio.works.kept
 

@@ -26,6 +26,8 @@ from atelier.lambdas.services.middleware.work import World
 
 KIND = "dataset"
 LARGEST_SIDE = 4096
+LONGEST_NAME = 100
+"""Of what was cropped again and again: requests name no longer one."""
 SHORT = 12
 """Characters that tell a dataset from an earlier one of its name."""
 
@@ -210,10 +212,13 @@ def crop(
 
 
 def _cropped(source: Dataset, max_resolution: str, *, id: str, now: str, caller: Caller) -> Dataset:
-    if max(map(int, max_resolution.split("x"))) > LARGEST_SIDE:
+    if not max_resolution.isascii() or max(map(int, max_resolution.split("x"))) > LARGEST_SIDE:
         raise Invalid(f"max_resolution must be at most {LARGEST_SIDE}x{LARGEST_SIDE}")
+    name = f"{source.name}_{max_resolution}"
+    if len(name) > LONGEST_NAME:
+        raise Invalid(f"dataset {name} would have too long a name: at most {LONGEST_NAME} characters")
     return Dataset(
-        name=f"{source.name}_{max_resolution}",
+        name=name,
         uid=id.replace("-", "")[:SHORT],
         creator=caller.name,
         created=now,
