@@ -149,6 +149,22 @@ def test_an_instance_that_cannot_boot_is_terminated_and_says_why(tmp_path):
         )
 
 
+def test_an_instance_that_ran_before_and_cannot_boot_again_is_stopped_with_its_disks(service):
+    id = service.run(BlockDeviceMappings=[DATA_DISK])
+    service.settled(id, "running")
+    service.machines.trouble = "no space left"
+    service("RebootInstances", InstanceIds=[id])
+    seen = service.settled(id, "stopped")
+    service("StartInstances", InstanceIds=[id])
+    service.settled(id, "stopped")
+    service.machines.trouble = ""
+    service("StartInstances", InstanceIds=[id])
+
+    assert "no space left" == seen["StateReason"]["Message"]
+    assert 2 == len(service.settled(id, "running")["BlockDeviceMappings"])
+    assert [] == service.machines.removed
+
+
 def test_an_instance_that_is_terminated_while_it_is_pending_never_boots(tmp_path):
     machines = FakeMachines(gate=threading.Event())
     with ec2(tmp_path, machines=machines) as service:
@@ -220,6 +236,7 @@ OWN_TAG = {"TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "
         ({"UserData": "%%%"}, MALFORMED, "BASE64"),
         (script(b"#!/bin/bash\nif"), MALFORMED, "syntax"),
         (script(b"#!/bin/sh\n" + b"#" * 17000), MALFORMED, "16384"),
+        (script(b"#!\necho no"), MALFORMED, "names no interpreter"),
         (script(b"echo no"), MALFORMED, "neither a script"),
         (script(b"\x1f\x8b\xff"), MALFORMED, "neither"),
         ({"LaunchTemplate": {"LaunchTemplateName": "x"}}, NO_TEMPLATE, "x"),
@@ -361,6 +378,17 @@ def test_without_a_token_nothing_is_told(service):
     assert 401 == asked(f"{other}/latest/meta-data/instance-id", **token)[0]
     assert 403 == asked(f"{place}/latest/meta-data/instance-id", **token, **{"X-Forwarded-For": "1.2.3.4"})[0]
     assert 400 == asked(f"{place}/latest/api/token", "PUT")[0]
+
+
+def test_tokens_that_are_asked_for_at_one_time_are_all_good(service):
+    place, _, id = described(service)
+
+    def ask(_):
+        token = asked(f"{place}/latest/api/token", "PUT", **{"X-aws-ec2-metadata-token-ttl-seconds": "60"})[1]
+        return asked(f"{place}/latest/meta-data/instance-id", **{"X-aws-ec2-metadata-token": token})
+
+    with ThreadPoolExecutor(16) as threads:
+        assert {(200, id)} == set(threads.map(ask, range(64)))
 
 
 def test_who_does_not_know_the_secret_of_an_instance_is_told_nothing(service):

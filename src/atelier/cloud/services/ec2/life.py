@@ -76,13 +76,11 @@ class Life:
             machine = self._start(record)
         except Refused as refused:
             self.consoles[id].append(f"boot: {refused}")
-            self.change(id, State="terminated", Reason=(FAILED, str(refused)))
-            volumes.release(self.cloud, id)
+            self._unbooted(id, str(refused))
             return
         except Exception:  # the edge: an instance must not be pending for ever
             logger.exception("instance %s does not boot", id)
-            self.change(id, State="terminated", Reason=(FAILED, "see `atelier logs`"))
-            volumes.release(self.cloud, id)
+            self._unbooted(id, "see `atelier logs`")
             return
         if machine is not None:
             self._watch(id, machine)
@@ -96,8 +94,16 @@ class Life:
             if self.ending or state not in ("pending", "running"):  # ended before it began
                 return None
             self.running[id] = machines.boot(self._machine(record))
-            self.change(id, State="running", Reason=None)
+            self.change(id, State="running", Reason=None, Booted=True)
             return self.running[id]
+
+    def _unbooted(self, id: str, why: str) -> None:
+        """End what does not boot; one that has run before is stopped, with its disks, and may start later."""
+        with self.changing:
+            record = instances(self.cloud).get(id) or {}
+            if record.get("State") in ("pending", "running"):
+                state = "stopped" if record.get("Booted") else "terminated"
+                self._ended(id, state, (FAILED, why))
 
     def _machine(self, record: Record) -> Machine:
         id = record["InstanceId"]

@@ -31,7 +31,10 @@ def check(encoded: str) -> None:
 
 def _parse(name: str, text: str) -> None:
     """Have the shell read a script without running it; what another interpreter runs is its own matter."""
-    shell = text.partition("\n")[0].removeprefix("#!").split()[0].rpartition("/")[2]
+    words = text.partition("\n")[0].removeprefix("#!").split()
+    if not words:
+        raise _malformed(f"{name} names no interpreter behind the #! of its first line")
+    shell = words[0].rpartition("/")[2]
     found = shutil.which(shell) if shell in ("bash", "sh", "dash") else None
     if found is None:
         return
