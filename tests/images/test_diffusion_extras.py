@@ -185,6 +185,7 @@ def test_a_lora_goes_with_the_checkpoint_that_is_asked_for_and_leaves_the_others
         (lora(LAYER.replace("0_mlp", "7_mlp")), f"this checkpoint has no {LAYER.replace('0_mlp', '7_mlp')}"),
         (lora(outputs=3072, inputs=768), f"{LAYER} is 3072x768, this checkpoint's 256x64"),
         (lora(inputs=32), "is for another architecture"),
+        (lora(alpha=tensor(2)), f"is damaged: {LAYER}.alpha is not one number"),
         (lora("lora_te1_text_model_x"), "is for Stable Diffusion XL"),
         (lora("lora_unet_x", dora_scale=tensor(1)), "of a kind that is not supported: DoRA"),
         (file({f"{LAYER}.hada_w1_a": tensor(2, 64)}), "of a kind that is not supported: LoHa"),

@@ -82,6 +82,8 @@ class Weights:
         down, up = shapes.get(f"{name}.{DOWN}"), shapes.get(f"{name}.{UP}")
         if down is None or up is None:
             raise Invalid(f"{self._who} lacks a half of {name}")
+        if _size(shapes.get(f"{name}.{ALPHA}", ())) != 1:
+            raise Invalid(f"{self._who} is damaged: {name}.{ALPHA} is not one number")
         if name not in layers:
             raise Invalid(f"{self._who} is for another architecture: this checkpoint has no {name}")
         weight: torch.Tensor = layers[name].get_parameter("weight")
