@@ -39,6 +39,7 @@ COSTLY: Mapping[str, tuple[int, int]] = {
     "CreateCheckpoint": (20, 200),
     "CreateTraining": (10, 100),
     "MergeCheckpoints": (10, 100),
+    "CropDataset": (10, 100),
 }
 """What all users together may ask of operations that begin long work: requests a second, and at once."""
 

@@ -257,6 +257,6 @@ def test_the_stage_is_throttled_and_operations_that_begin_long_work_by_themselve
     settings = rendered[API]["Stage"]["Properties"]["MethodSettings"]
     limits = {(each["HttpMethod"], each["ResourcePath"]): each["ThrottlingRateLimit"] for each in settings}
 
-    costly = ("endpoints", "checkpoints", "trainings", "merges")
+    costly = ("endpoints", "checkpoints", "trainings", "merges", "datasets~1{id}~1crop")
     assert {("*", "/*"), *(("POST", f"/~1{each}") for each in costly)} == limits.keys()
     assert limits["*", "/*"] == max(limits.values())
