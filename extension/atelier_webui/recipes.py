@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -110,12 +111,12 @@ def _more(text: str) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """Return yes and no, and numbers, as what they are; the rest is text."""
+    """Return yes and no, and numbers, as what they are; the rest is text, such as nan, which JSON lacks."""
     if text.lower() in {"true", "false"}:
         return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
+    with suppress(ValueError):
+        return int(text)
+    with suppress(ValueError):
+        if math.isfinite(number := float(text)):
+            return number
     return text

@@ -45,6 +45,12 @@ def test_other_settings_are_read_as_what_they_are_and_win():
     assert (2e-3, "512,768") == (settings["unet_lr"], settings["resolution"])
 
 
+def test_a_word_that_python_takes_for_a_number_and_json_does_not_stays_a_word():
+    settings = replace(RECIPE, more="training_comment = infinity\nnoise_offset = NaN").settings()
+
+    assert ("infinity", "NaN") == (settings["training_comment"], settings["noise_offset"])
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
