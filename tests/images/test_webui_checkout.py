@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from checkout import SHARED
 from standin_upstream import PALETTE, ROOT, Upstream
+
+from atelier.contract import webui
 
 AWS = """\
 import os, sys
@@ -258,3 +261,7 @@ def test_a_folder_of_a_checkout_that_failed_is_filled_again(checkout, upstream):
 
     assert upstream.head == told(ended)["UPSTREAM_COMMIT"]
     assert (folder / "webui" / "launch.py").is_file()
+
+
+def test_a_push_builds_the_image_for_what_it_has_in_common_with_the_diffusion_image():
+    assert webui.SHARED == tuple(f"images/training/diffusion/diffusion/{name}" for name in SHARED)

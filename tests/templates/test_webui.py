@@ -110,6 +110,13 @@ def test_only_publishing_moves_what_is_launched(stack):
     assert {"PublishRole"} == moving
 
 
+def test_the_history_is_read_and_written_item_by_item_and_nothing_else(stack):
+    roles = [title for title in stack if title.endswith("Role")]
+    found = {action for title in roles for action in actions_of(stack, title) if "dynamodb" in action}
+
+    assert {"dynamodb:GetItem", "dynamodb:PutItem"} == found
+
+
 def test_only_the_build_pushes_images_and_into_one_repository(stack):
     pushing = {
         title for title in stack if title.endswith("Role") and "ecr:PutImage" in actions_of(stack, title)

@@ -196,6 +196,8 @@ class FakeStarts:
         (["README.md", "extension/scripts/atelier.py"], True),
         (["images/webui/Dockerfile"], True),
         (["buildspecs/webui-test.yml"], True),
+        (["images/training/diffusion/diffusion/forms.py"], True),
+        (["images/training/diffusion/diffusion/training.py"], False),
         (["images/training/publish.py", "docs/extension/README.md", "buildspecs/training.yml"], False),
         ([], False),
         (["gone"], True),

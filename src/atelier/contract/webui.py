@@ -23,7 +23,11 @@ LATEST_GOOD = "latest-good"
 DECLARATION = "images/webui/upstream.toml"
 """Where the source says which repository is followed."""
 
-PATHS = ("extension/", "images/webui/", "buildspecs/webui")
+SHARED = tuple(
+    f"images/training/diffusion/diffusion/{name}"
+    for name in ("__init__.py", "cache.py", "envelope.py", "errors.py", "forms.py", "s3.py")
+)
+PATHS = ("extension/", "images/webui/", "buildspecs/webui", *SHARED)
 """What the paths begin with that the image is made of."""
 
 
