@@ -9,7 +9,7 @@ from contextlib import closing
 import bucket as buckets
 import jobs
 import pytest
-from diffusion import dataset, job, recipe
+from diffusion import crops, dataset, job, recipe
 from diffusion.errors import Failure, Invalid, Unreachable
 from diffusion.order import Look, Order
 from diffusion.recipe import Side
@@ -63,6 +63,13 @@ def test_images_are_shrunk_until_they_cover_and_cut_around_the_middle(tmp_path):
         key: each for key, each in found.result["files"][1].items() if key != "size"
     }
     assert {"done": 4, "of": 4} == {key: found.metrics[-1][key] for key in ("done", "of")}
+
+
+def test_a_disk_that_takes_nothing_is_not_blamed_on_the_image(tmp_path):
+    (tmp_path / "cat.png").write_bytes(jobs.picture(1, (96, 96)))
+
+    with pytest.raises(FileNotFoundError):
+        crops.crop(tmp_path / "cat.png", tmp_path / "gone" / "cat.png", Side(width=50, height=40))
 
 
 def test_what_is_no_image_is_told_and_the_rest_is_done(tmp_path):

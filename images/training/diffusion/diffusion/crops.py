@@ -66,7 +66,8 @@ def crop(path: Path, target: Path, bounds: Side) -> tuple[int, int]:
         wide, high = min(small.width, bounds.width), min(small.height, bounds.height)
         left, top = (small.width - wide) // 2, (small.height - high) // 2
         cut = small.crop((left, top, left + wide, top + high))
-        cut.save(target, FORMS[path.suffix.lower()], **_options(path))
+    # not while it is open: a disk that is full is no fault of the image's
+    cut.save(target, FORMS[path.suffix.lower()], **_options(path))
     return cut.size
 
 
