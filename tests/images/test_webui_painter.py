@@ -168,6 +168,7 @@ def test_the_form_chooses_among_several_checkpoints(painter, webui):
         (body("kitten", task_type="upscale"), "task_type must be one of txt2img, img2img"),
         (body("kitten", "cat"), "must name one of kitten, cat"),
         (body("dog"), "s3://models/dog.safetensors cannot be read"),
+        (body("kitten").replace(b'"Stable', b'"Lora": [{}], "Stable'), "models.Lora is not supported"),
         (body("kitten", override_settings=3), "params.override_settings must be a JSON object"),
         (body("kitten").replace(b'"params": {}', b'"params": []'), "params must be a JSON object"),
     ],
