@@ -137,9 +137,12 @@ class Work:
         on, config = body["params"]["training_params"], body["params"]["config_params"]
         known = {name: each for each in self.checkpoints.values() for name in each["name"]}
         if on["model"] not in known:
-            raise Refused(400, f"Model {on['model']} not found")
-        if self.datasets.get(on["dataset"], {}).get("status") != "Enabled":
-            raise Refused(400, f"Dataset {on['dataset']} not found")
+            raise Refused(400, f"Model not found: {on['model']}")
+        status = self.datasets.get(on["dataset"], {}).get("status")
+        if status is None:
+            raise Refused(400, f"Dataset not found: {on['dataset']}")
+        if status != "Enabled":
+            raise Refused(400, f"dataset {on['dataset']} is {status}: enable it first")
         id, output = str(uuid.uuid4()), config["output_name"]
         params = {"training_type": "kohya", "training_params": on, "config_params": config}
         row = {"id": id, "status": "InProgress", "created": now(), "creator": user, "params": params}
