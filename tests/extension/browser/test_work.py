@@ -164,7 +164,7 @@ def test_a_training_that_failed_says_why_and_one_that_goes_on_is_stopped_and_del
         ("name", "", "Choose a name first"),
         ("rate", "fast", "The learning rate must be a number such as 1e-4, not 'fast'"),
         ("more", "cosine", "'cosine' is no setting"),
-        ("dataset", "nothing", "Dataset nothing not found"),
+        ("dataset", "nothing", "Dataset not found: nothing"),
     ],
 )
 def test_what_cannot_be_trained_says_why(field, value, words, anna, page):
