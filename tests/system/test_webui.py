@@ -81,7 +81,7 @@ def test_requirements_that_cannot_be_installed_are_named(followed, newest):
 
     assert ("Failed", "Build") == (run.status, run.failure.stage)
     assert "atelier-has-no-such-package" in run.failure.reason
-    assert "failed" == followed.recorded(run.id, "failed").status
+    assert "atelier-has-no-such-package" in followed.recorded(run.id, "failed").reason
 
 
 def test_a_browser_opens_a_workstation_whose_extension_reaches_the_middleware(followed, workstation):
