@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from containers import wait_for
@@ -188,6 +190,28 @@ def test_what_nobody_waits_for_any_more_is_interrupted(painter, webui):
         painter.answer(body("kitten"), lambda: bool(webui.forms))
 
     assert webui.interrupted.is_set()
+
+
+def test_a_container_that_ends_fetches_nothing_to_its_end(service, webui, tmp_path):
+    class Slow(Store):
+        def read(self, address, version):
+            for _ in range(3000):  # a minute
+                asked.set()
+                time.sleep(0.02)
+                yield b"!"
+
+    asked = threading.Event()
+    painter = Painter(webui, Cache(tmp_path / "slow", 5000, Slow(kitten=b"!" * 3000)), tmp_path / "shown")
+    service.answer, service.close = painter.answer, painter.close
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(service.invoke, body("kitten"), never)
+        assert asked.wait(30)
+        service.end()
+
+        with pytest.raises(
+            Problem, match=r"the container ends; s3://models/kitten.safetensors was not fetched"
+        ):
+            answer.result(30)
 
 
 def test_whoever_leaves_the_queue_is_not_painted_for(painter, webui):

@@ -44,6 +44,7 @@ class Service:
     def __init__(self, max_queue: int, max_body: int) -> None:
         self.max_body = max_body
         self.answer: Answer | None = None
+        self.close: Callable[[], None] = lambda: None
         self.failure: str | None = None
         self.ending = threading.Event()
         self._threads = ThreadPoolExecutor(max_queue, thread_name_prefix="task")
@@ -75,6 +76,11 @@ class Service:
             self._places.release()
         sys.stdout.write(f"answered images={len(found['images'])} seconds={time.monotonic() - started:.3f}\n")
         return json.dumps(found).encode()
+
+    def end(self) -> None:
+        """Give up all that is going on: a thread that still fetches a checkpoint would hold the end up."""
+        self.ending.set()
+        self.close()
 
     def _wait(self, work: "Future[dict[str, Any]]", is_gone: Callable[[], bool]) -> None:
         while not work.done():
@@ -181,6 +187,7 @@ def serve(settings: Settings) -> int:
             sys.stderr.write(f"failed: {service.failure}\n")
             service.ending.wait(LINGER_SECONDS)
     finally:
+        service.end()
         child.stop(process)
         server.shutdown()
     return 1 if service.failure else 0
@@ -203,7 +210,7 @@ def _prepare(service: Service, settings: Settings, webui: WebUI, ended: Callable
         if EXTENSION not in scripts:
             service.failure = f"the WebUI started without our extension: its scripts are {sorted(scripts)}"
         else:
-            service.answer = painter.answer
+            service.close, service.answer = painter.close, painter.answer
         return
 
 
