@@ -290,6 +290,19 @@ def test_an_update_to_what_runs_already_boots_nothing(account, run, launched):
     assert [] == account.asked
 
 
+def test_an_update_does_not_say_that_an_image_runs_which_does_not(account, run, launched):
+    account.server.status = 502
+    silent = run("update")
+    run("stop")
+    stopped = run("update")
+
+    assert 1 == silent.exit_code
+    assert "has it already, but its WebUI does not answer" in silent.output
+    assert f"aws ec2 reboot-instances --instance-ids {launched}" in silent.output
+    assert f"has it already, and is stopped: `atelier webui open {launched}` starts it" in stopped.output
+    assert [f"stop {launched}"] == account.asked
+
+
 def test_there_is_nothing_to_go_back_to_before_the_first_update(account, run, launched):
     result = run("update", "--rollback")
 

@@ -203,12 +203,24 @@ def update(id: str | None, rollback: bool, prefix: str, aws: bool, as_json: bool
     image, commit = _target(_webui(aws, prefix), now, rollback)
     notes = output.console(stderr=as_json)
     if image == now.image:
-        notes.print(f"{now.id} runs it already (upstream {commit[:12]}).")
+        notes.print(f"{now.id} {_holds(now)} (upstream {commit[:12]}).", markup=False, soft_wrap=True)
     else:
         workstations.move(now, to=image, commit=commit)
         notes.print(f"{now.id} moves to upstream {commit[:12]}; waiting until its WebUI answers.")
         now = workstations.ready(now.id, wanted=image.rpartition("@")[2])
     _tell(workstations, now, as_json, show_password=False)
+
+
+def _holds(now: Workstation) -> str:
+    """Say what a workstation does with the image that it is to run."""
+    from atelier.client.webui_workstations import answering
+
+    if now.state != "running":
+        return f"has it already, and is {now.state}: `{output.program()} webui open {now.id}` starts it"
+    if answering(now.url) is None:
+        again = f"`aws ec2 reboot-instances --instance-ids {now.id}` has it try again"
+        raise Ended(f"{now.id} has it already, but its WebUI does not answer: {again}")
+    return "runs it already"
 
 
 def _target(webui: WebUI, now: Workstation, rollback: bool) -> tuple[str, str]:
