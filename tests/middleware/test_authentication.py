@@ -16,6 +16,24 @@ ENDPOINT = {
     "autoscaling_enabled": False,
     "assign_to_roles": ["nobodys"],
 }
+TRAINING = {
+    "lora_train_type": "kohya",
+    "params": {
+        "training_params": {
+            "training_instance_type": "ml.g4dn.xlarge",
+            "model": "nobodys",
+            "dataset": "nobodys",
+            "fm_type": "sd_1_5",
+        },
+        "config_params": {"output_name": "never"},
+    },
+}
+DATASET = {
+    "dataset_name": "never",
+    "content": [{"filename": "a.png", "name": "a.png", "type": "image", "params": {}}],
+    "creator": "nobody",
+    "prefix": "",
+}
 BODIES = {
     "CreateRole": {"role_name": "forbidden", "permissions": ["role:all"]},
     "DeleteRoles": {"role_name_list": ["nobodys"]},
@@ -29,6 +47,14 @@ BODIES = {
     "DeleteEndpoints": {"endpoint_name_list": ["nobodys"]},
     "CreateInferenceJob": {"task_type": "txt2img", "inference_type": "Async", "models": {}},
     "DeleteInferenceJobs": {"inference_id_list": [UNKNOWN]},
+    "CreateTraining": TRAINING,
+    "DeleteTrainings": {"training_id_list": [UNKNOWN]},
+    "MergeCheckpoints": {"method": "no_interpolation", "checkpoints": ["nobodys"], "output_name": "never"},
+    "DeleteMerges": {"merge_id_list": [UNKNOWN]},
+    "CreateDataset": DATASET,
+    "UpdateDataset": {"status": "Enabled"},
+    "CropDataset": {"max_resolution": "512x512"},
+    "DeleteDatasets": {"dataset_name_list": ["nobodys"]},
 }
 """For each operation that takes one, a body that is as it should be and changes nothing."""
 
