@@ -215,7 +215,7 @@ def test_a_private_bucket_is_closed_to_the_anonymous(cloud, unique):
 def test_services_that_only_pretend_are_refused_by_name(cloud):
     for service, call in (
         ("ecs", "list_clusters"),
-        ("ec2", "describe_instances"),
+        ("rds", "describe_db_instances"),
         ("glacier", "list_vaults"),
     ):
         with pytest.raises(

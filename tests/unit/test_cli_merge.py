@@ -13,7 +13,6 @@ import pytest
 import safetensors_files as files
 from click.testing import CliRunner
 from safetensors_files import FIRST, UNET, small, write
-from setuptools import find_packages
 
 from atelier.cli.main import cli
 
@@ -109,4 +108,10 @@ def test_a_merge_that_is_ended_leaves_the_target_as_it_was(tmp_path, number):
 
 
 def test_an_installed_atelier_merges_too():
-    assert "atelier.merging" in find_packages(str(ROOT / "src"))
+    # in a process of its own: setuptools changes how the one that imports it finds pip
+    listing = "import setuptools, sys; print(*setuptools.find_packages(sys.argv[1]))"
+    command = [sys.executable, "-c", listing, str(ROOT / "src")]
+
+    packages = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+    assert "atelier.merging" in packages

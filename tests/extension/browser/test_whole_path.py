@@ -49,8 +49,8 @@ def cloud_of_artist():
         secret = tokens.create(owner, artist.USER, description="browser", expires_in=3600).secret
         api = deployed.Api(url=owner.url, token=secret, username=artist.USER)
         artist.ready(api, artist.Plan(folder=place), Silent(), Clock())
-        artist.generate(place / artist.CHECKPOINT)
-        yield SimpleNamespace(api=api, url=owner.url, token=secret, checkpoint=place / artist.CHECKPOINT)
+        artist.generate(place / artist.CHECKPOINTS[0])
+        yield SimpleNamespace(api=api, url=owner.url, token=secret, checkpoint=place / artist.CHECKPOINTS[0])
     finally:
         launch.stop(home)
         shutil.rmtree(place, ignore_errors=True)

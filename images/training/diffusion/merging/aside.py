@@ -1,8 +1,8 @@
 """A file that appears whole, or not at all."""
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,22 +15,18 @@ def replacing(path: Path, size: int) -> "Iterator[int]":
     """Open a file beside *path* for *size* bytes; it takes the place of *path* if all went well."""
     target = path.resolve()
     _check(target, path, size)
-    try:
-        descriptor, name = tempfile.mkstemp(
-            prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent
-        )
-    except OSError as error:
-        raise MergeError(f"{path} cannot be written: {error.strerror}") from None
-    try:
+    aside = target.parent / f".{target.name[:100]}.{secrets.token_hex(4)}.part"
+    try:  # before there is a file: an interrupt may come as soon as it is there
+        descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             yield descriptor
             os.fchmod(descriptor, 0o666 & ~_mask())
         finally:
             os.close(descriptor)
-        Path(name).replace(target)
+        aside.replace(target)
     except BaseException as error:
         with suppress(OSError):
-            Path(name).unlink()
+            aside.unlink()
         if isinstance(error, OSError):
             raise MergeError(f"{path} cannot be written: {error.strerror}; nothing was changed") from None
         raise
