@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from atelier.cloud.gateway import launch
 from atelier.demo import Clock
 
 MINUTES = 5 * 60_000
-BETWEEN_LOOKS = 0.3
+LOOKS, BETWEEN_LOOKS = 30, 0.3
 """Seconds: looking shares with the WebUI how often the artist may ask."""
 
 
@@ -87,9 +88,15 @@ def test_from_a_token_to_a_picture_and_one_that_is_cancelled(cloud_of_artist, ac
 
 def is_cancelled_at_work(page, api):
     """Ask for a picture and interrupt it as soon as it is a job; it may have been made before that."""
+    page.idle()
     before = newest(api)["InferenceJobId"]
     page.ask("a storm", steps=150, width=256, height=256)
-    until(lambda: before != newest(api)["InferenceJobId"], pause=BETWEEN_LOOKS)
+    for _ in range(LOOKS):  # gradio 4 drops a click while the answer before it is still being shown
+        if before != newest(api)["InferenceJobId"]:
+            break
+        time.sleep(BETWEEN_LOOKS)
+    else:
+        return False
     with suppress(PlaywrightError):
         page.part("txt2img_interrupt").click(timeout=PATIENCE)
     page.idle()
