@@ -23,6 +23,7 @@ from webui_page import Page
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 ARGUMENTS += ["--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"]
+ARGUMENTS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.*"]
 LOGIN = "login"
 
 
@@ -45,7 +46,6 @@ def opened(url: str, username: str, password: str) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         context = browser.new_context(viewport={"width": 1280, "height": 900}, ignore_https_errors=True)
-        context.route(lambda each: not each.startswith(url), lambda route: route.abort())
         page = Page(context.new_page(), SimpleNamespace(url=url.rstrip("/")))
         page.tab.goto(url)
         page.tab.get_by_label("username").fill(username)

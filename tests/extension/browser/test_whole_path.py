@@ -2,7 +2,6 @@
 
 import shutil
 import tempfile
-import time
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +19,7 @@ from atelier.cloud.gateway import launch
 from atelier.demo import Clock
 
 MINUTES = 5 * 60_000
-LOOKS, BETWEEN_LOOKS = 30, 0.3
+BETWEEN_LOOKS = 0.3
 """Seconds: looking shares with the WebUI how often the artist may ask."""
 
 
@@ -91,12 +90,7 @@ def is_cancelled_at_work(page, api):
     page.idle()
     before = newest(api)["InferenceJobId"]
     page.ask("a storm", steps=150, width=256, height=256)
-    for _ in range(LOOKS):  # gradio 4 drops a click while the answer before it is still being shown
-        if before != newest(api)["InferenceJobId"]:
-            break
-        time.sleep(BETWEEN_LOOKS)
-    else:
-        return False
+    until(lambda: before != newest(api)["InferenceJobId"], pause=BETWEEN_LOOKS)
     with suppress(PlaywrightError):
         page.part("txt2img_interrupt").click(timeout=PATIENCE)
     page.idle()
