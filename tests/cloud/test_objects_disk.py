@@ -5,12 +5,13 @@ import os
 import signal
 import socket
 import threading
-import time
 from urllib.parse import urlsplit
 
 import pytest
+from arriving import nothing_is_left, on_the_way
 from botocore.exceptions import ClientError
 from conftest import start_cloud
+from stacks import eventually
 
 from atelier.cloud.gateway import launch
 
@@ -38,10 +39,6 @@ def taken(cloud, bucket):
         for stat in (each.stat() for each in root.rglob("*") if each.is_file())
     }
     return sum(files.values()) // MB
-
-
-def on_the_way(cloud):
-    return sorted((cloud.home / "state" / "uploads").iterdir())
 
 
 def get(cloud, bucket, **options):
@@ -154,11 +151,9 @@ def test_an_upload_that_breaks_off_leaves_nothing(cloud, bucket):
             f"PUT {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: {8 * MB}\r\n\r\n"
         )
         client.sendall(head.encode() + ONE[: 4 * MB])
-        while before == on_the_way(cloud):
-            time.sleep(0.02)
+        assert eventually(lambda: on_the_way(cloud) - before)
 
-    while before != on_the_way(cloud):
-        time.sleep(0.02)
+    assert nothing_is_left(cloud, before)
     with pytest.raises(cloud.client("s3").exceptions.NoSuchKey):
         get(cloud, bucket)
 
@@ -184,7 +179,7 @@ def test_nothing_of_who_may_not_is_taken(cloud, bucket):
         while not done.is_set():
             seen.update(on_the_way(cloud))
 
-    before, watcher = set(on_the_way(cloud)), threading.Thread(target=watch)
+    before, watcher = on_the_way(cloud), threading.Thread(target=watch)
     watcher.start()
     with pytest.raises(ClientError, match="AccessDenied"):
         stranger.put_object(Bucket=bucket, Key="k", Body=ONE)
@@ -239,6 +234,6 @@ def test_objects_survive_a_stop_and_a_kill_and_half_an_upload_does_not(home):
     launch._reap(pid)
 
     cloud = start_cloud(home)
-    assert [] == on_the_way(cloud)
+    assert set() == on_the_way(cloud)
     assert (ONE, TWO) == (get(cloud, "kept", VersionId=first), get(cloud, "kept"))
     assert 16 == taken(cloud, "kept")

@@ -4,7 +4,9 @@ import hashlib
 import os
 
 import pytest
+from arriving import nothing_is_left, on_the_way
 from botocore.exceptions import ClientError
+from stacks import eventually
 
 MB = 1 << 20
 FIRST, SECOND = os.urandom(5 * MB), os.urandom(MB + 17)
@@ -42,10 +44,6 @@ def content(upload, **options):
     return upload.s3.get_object(Bucket=upload.where["Bucket"], Key="k", **options)
 
 
-def on_the_way(cloud):
-    return sorted((cloud.home / "state" / "uploads").iterdir())
-
-
 def test_the_parts_become_one_object(upload):
     parts = [upload.part(2, SECOND), upload.part(1, FIRST)]
 
@@ -77,9 +75,9 @@ def test_a_part_sent_again_replaces_the_first(cloud, upload):
     upload.part(1, FIRST)
     again = upload.part(1, SECOND)
 
-    assert len(before) + 1 == len(on_the_way(cloud))
+    assert eventually(lambda: 1 == len(on_the_way(cloud) - before))
     upload.complete(again)
-    assert before == on_the_way(cloud)
+    assert nothing_is_left(cloud, before)
     assert SECOND == content(upload)["Body"].read()
 
 
@@ -90,7 +88,7 @@ def test_an_upload_given_up_leaves_nothing(cloud, upload):
 
     upload.s3.abort_multipart_upload(**upload.where)
 
-    assert before == on_the_way(cloud)
+    assert nothing_is_left(cloud, before)
     with pytest.raises(ClientError, match="NoSuchUpload"):
         upload.complete({"PartNumber": 1, "ETag": "x"})
 
@@ -164,4 +162,4 @@ def test_a_part_of_an_unknown_upload_is_refused(cloud, bucket):
     with pytest.raises(ClientError, match="NoSuchUpload"):
         cloud.client("s3").upload_part(Bucket=bucket, Key="k", UploadId="none", PartNumber=1, Body=FIRST)
 
-    assert before == on_the_way(cloud)
+    assert nothing_is_left(cloud, before)
