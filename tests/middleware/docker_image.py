@@ -53,7 +53,16 @@ def push(clients: Clients, home: Path, uri: str) -> str:
         check(api.pull(uri, "base", auth_config=login, stream=True, decode=True))
         arguments = {"BASE_IMAGE": f"{uri}:base", "LOCK": containers.chosen_lock("diffusion")}
         folder = str(containers.TRAINING / "diffusion")
-        check(api.build(path=folder, tag=f"{uri}:latest", buildargs=arguments, rm=True, decode=True))
+        check(
+            api.build(
+                path=folder,
+                tag=f"{uri}:latest",
+                buildargs=arguments,
+                rm=True,
+                decode=True,
+                network_mode="host",
+            )
+        )
         check(api.push(uri, "latest", auth_config=login, stream=True, decode=True))
     found = clients.ecr.describe_images(repositoryName=NAME, imageIds=[{"imageTag": "latest"}])
     return f"{uri}@{found['imageDetails'][0]['imageDigest']}"
@@ -81,7 +90,11 @@ class Registry:
                 (made,) = json.load(member(saved, "manifest.json"))
                 config = json.load(member(saved, made["Config"]))
                 layers = [self._layer(pieces(member(saved, each))) for each in made["Layers"]]
-        layers.append(self._layer(packed(environment / "lib" / "python3.11")))
+        folder = environment / "lib" / "python3.11"
+        if (
+            folder.exists()
+        ):  # made with another Python than the image's, they would be of no use: pip is slower
+            layers.append(self._layer(packed(folder)))
         config["rootfs"]["diff_ids"] = [each.digest for each in layers]
         config["history"] = [{"created_by": "tests"} for _ in layers]
         config["config"]["Env"].append(f"PYTHONPATH=/{PACKAGES}")
