@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import docker_image
 import httpx
 import pytest
 import studio as shop
@@ -39,25 +40,34 @@ CONFIG = {
 PICTURE = {"prompt": "a red ball", "steps": 4, "seed": 7, "width": 64, "height": 64, "cfg_scale": 5}
 
 
-def opened(home, engine):
-    """Deploy the middleware with the image that is built from this checkout."""
-    clients = reached(launch.start(home, engine=engine))
-    deploy.deploy(clients, prefix="atelier", parameters={"UserRequests": shop.HASTY}, order=deploy.MIDDLEWARE)
+def opened(clients, home, uri=None):
+    """Deploy the middleware; its image is built from this checkout, by its pipeline or into a repository."""
+    image = {"EndpointImage": docker_image.push(clients, home, uri)} if uri else {}
+    parameters = {"UserRequests": shop.HASTY, **image}
+    deploy.deploy(clients, prefix="atelier", parameters=parameters, order=deploy.MIDDLEWARE)
     found, api = middleware.place(clients), middleware.connect(clients)
     made = shop.Studio(home=home, clients=clients, url=found.url, token=api.token, bucket=found.bucket)
     made.document = made.ask("GetApiOAS").json()
     return made
 
 
-@pytest.fixture(scope="module", params=["process"])
+@pytest.fixture(scope="module", params=["process", pytest.param("docker", marks=pytest.mark.docker)])
 def studio(request):
     """A studio with a tiny checkpoint of its own, twice; nothing of it is shared."""
-    place = Path(tempfile.mkdtemp(prefix="atelier-work-"))
+    place, uri = Path(tempfile.mkdtemp(prefix="atelier-work-")), None
     try:
-        yield opened(place / "home", request.param)
+        clients = reached(launch.start(place / "home", engine=request.param))
+        uri = docker_image.repository(clients) if request.param == "docker" else None
+        yield opened(clients, place / "home", uri)
     finally:
         launch.stop(place / "home")
+        if uri:
+            docker_image.forget(uri)
         shutil.rmtree(place, ignore_errors=True)
+
+
+on_processes = pytest.mark.parametrize("studio", ["process"], indirect=True)
+"""What is the same on any engine, and takes its time."""
 
 
 def ball(colour, size=(80, 96)):
@@ -220,6 +230,7 @@ def test_a_merge_is_told_to_its_end_with_its_parents(studio, made):
     assert ["one.safetensors", "two.safetensors"] == [each["name"] for each in mixed["params"]["parents"]]
 
 
+@on_processes
 def test_a_crop_does_what_it_can_and_says_what_it_cannot(studio):
     files = {"a.png": ball("red"), "b.png": b"", "c.png": b"no picture", "a.txt": b"a red ball"}
     dataset(studio, "odd", files)
@@ -239,6 +250,7 @@ def test_a_crop_does_what_it_can_and_says_what_it_cannot(studio):
     assert (48, 48) == Image.open(io.BytesIO(got(link))).size
 
 
+@on_processes
 def test_a_container_that_refuses_says_why_and_the_name_is_free_again(studio, made):
     asked = training(output_name="fast", learning_rate="fast")
     for _ in range(2):
@@ -250,6 +262,7 @@ def test_a_container_that_refuses_says_why_and_the_name_is_free_again(studio, ma
     assert named(studio, "Lora", "fast.safetensors") is None
 
 
+@on_processes
 def test_a_training_that_is_stopped_leaves_nothing_but_its_log(studio, made):
     asked = training(output_name="long", max_train_epochs=10_000)
     id = studio.data("CreateTraining", asked)["id"]

@@ -1,5 +1,6 @@
 """Merges: arithmetic, keys and shapes as the WebUI treats them, metadata, and what is refused."""
 
+import errno
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ from safetensors_files import FIRST, UNET, numbers, small, write
 from atelier.merging import merge as merging
 from atelier.merging.errors import MergeError
 from atelier.merging.merge import Parent
-from atelier.merging.precision import BLOCK, LIMITS, Scratch, decode, encode, is_finite
+from atelier.merging.precision import BLOCK, LIMITS, Scratch, decode, encode, magnitude
 from atelier.merging.recipe import Recipe
 
 KINDS = {"fp16": "F16", "bf16": "BF16", "fp32": "F32"}
@@ -154,8 +155,27 @@ def test_infinity_and_what_is_no_number_are_seen_in_every_type(kind):
         if raw is None:
             raw = np.array([0x3F00] * 99 + [0x7FC0], np.uint16).view(np.uint8)
 
-        assert not is_finite(raw, kind)
-        assert is_finite(raw[: 70 * len(raw) // 100], kind)
+        assert np.inf == magnitude(raw, kind)
+        assert 0.5 == magnitude(raw[: 70 * len(raw) // 100], kind)
+
+
+@pytest.mark.parametrize("kind", [*LIMITS, "F64"])
+@given(st.lists(st.floats(width=32, min_value=-60000, max_value=60000), min_size=1, max_size=9))
+def test_the_largest_number_is_found_whatever_its_sign(kind, values):
+    raw = files.raw(kind, np.array(values, np.float32))
+    known = rounded(kind, np.array(values, np.float32)) if kind != "F64" else np.array(values)
+
+    assert np.abs(known).max() == magnitude(np.frombuffer(raw, np.uint8), kind)
+
+
+def test_only_what_may_be_too_large_is_looked_at_again():
+    scratch, out = Scratch(), np.empty(4, np.uint8)
+    large = np.float32([1.0, LIMITS["F16"]])
+
+    assert not encode(large.copy(), "F16", out, scratch)
+    assert not encode(large.copy(), "F16", out, scratch, bound=LIMITS["F16"])
+    assert encode(np.float32([1.0, -65504.0]), "F16", out, scratch, bound=65504.0)
+    assert [1.0, -65504.0] == out.view(np.float16).tolist()
 
 
 @settings(deadline=None, max_examples=40)
@@ -558,6 +578,21 @@ def test_a_disk_that_takes_no_more_leaves_the_target_as_it_was(tmp_path):
     assert f"{tmp_path / 'out'} cannot be written: File too large; nothing was changed\n" == done.stderr
     assert ["a.safetensors", "b.safetensors", "out"] == names(tmp_path)
     assert "old" == (tmp_path / "out").read_text()
+
+
+def test_what_does_not_reach_the_disk_takes_no_place(tmp_path, monkeypatch):
+    """A disk that fails when it is told to keep what it was given cannot be had: the failure is played."""
+
+    def fail(descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    (tmp_path / "out.safetensors").write_text("old")
+    monkeypatch.setattr(os, "fsync", fail)
+
+    with pytest.raises(MergeError, match="cannot be written: Input/output error; nothing was changed"):
+        merged(tmp_path, Recipe("no_interpolation"), small())
+    assert "old" == (tmp_path / "out.safetensors").read_text()
+    assert ["a.safetensors", "out.safetensors"] == names(tmp_path)
 
 
 def test_memory_does_not_grow_with_the_checkpoint(tmp_path):

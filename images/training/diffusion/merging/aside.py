@@ -21,6 +21,7 @@ def replacing(path: Path, size: int) -> "Iterator[int]":
         try:
             yield descriptor
             os.fchmod(descriptor, 0o666 & ~_mask())
+            os.fsync(descriptor)  # a machine that stops right after the rename has the whole file as well
         finally:
             os.close(descriptor)
         aside.replace(target)

@@ -17,7 +17,7 @@ from .checkpoint import LONGEST, SIZES, Checkpoint
 from .errors import MergeError
 from .hashes import Hashes
 from .plan import Plan, Report, Segment
-from .precision import BLOCK, FLOATS, Bytes, Scratch, Values, decode, encode, is_finite
+from .precision import BLOCK, FLOATS, Bytes, Scratch, Values, decode, encode, magnitude
 from .recipe import ADD_DIFFERENCE, Recipe
 
 #: More threads than this wait for memory, not for cores.
@@ -192,36 +192,43 @@ class _Work:
         if len(segment.starts) == 1 and kind == goal.kind:
             self._parents[0].read(out.data, segment.starts[0])
             if kind in FLOATS:
-                self._check(0, out, goal.name, kind)
+                self._checked(0, out, goal.name, kind)
             return
-        values = self._combined(segment, scratch)
-        if not encode(values, goal.kind, out, scratch):
+        values, bound = self._combined(segment, scratch)
+        if not encode(values, goal.kind, out, scratch, bound):
             raise MergeError(f"{goal.name} gets numbers too large for {goal.kind}: choose bf16 or fp32")
 
-    def _combined(self, segment: Segment, scratch: Scratch) -> Values:
+    def _combined(self, segment: Segment, scratch: Scratch) -> "tuple[Values, float]":
+        """Calculate a segment; return how large its numbers, and all that they were made by, can be."""
         if len(segment.starts) == 1:
             return self._read(0, segment, ONE, scratch.first, scratch)
         weight, multiplier = self._weights
-        values = self._read(0, segment, weight, scratch.first, scratch)
+        values, most = self._read(0, segment, weight, scratch.first, scratch)
         if self._recipe.method == ADD_DIFFERENCE:
-            other = self._read(1, segment, ONE, scratch.second, scratch)
-            np.subtract(other, self._read(2, segment, ONE, scratch.third, scratch), out=other)
+            other, more = self._read(1, segment, ONE, scratch.second, scratch)
+            third, less = self._read(2, segment, ONE, scratch.third, scratch)
+            np.subtract(other, third, out=other)
             np.multiply(other, multiplier, out=other)
+            more += less  # the multiplier is 1 at most
         else:
-            other = self._read(1, segment, multiplier, scratch.second, scratch)
-        return np.add(values, other, out=values)
+            other, more = self._read(1, segment, multiplier, scratch.second, scratch)
+        return np.add(values, other, out=values), most + more
 
     def _read(
         self, parent: int, segment: Segment, weight: np.float32, into: Values, scratch: Scratch
-    ) -> Values:
+    ) -> "tuple[Values, float]":
+        """Read a parent's numbers times *weight*, and how large they can be."""
         tensor, values = segment.goal.parts[parent], into[: segment.count]
         raw = scratch.bytes[: segment.count * tensor.width]
         self._parents[parent].read(raw.data, segment.starts[parent])
-        self._check(parent, raw, segment.goal.name, tensor.kind)
+        largest = self._checked(parent, raw, segment.goal.name, tensor.kind)
         decode(raw, tensor.kind, weight, values)
-        return values
+        return values, largest * float(weight)
 
-    def _check(self, parent: int, raw: Bytes, name: str, kind: str) -> None:
-        if not is_finite(raw, kind):
+    def _checked(self, parent: int, raw: Bytes, name: str, kind: str) -> float:
+        """Return how large the largest number is; refuse what is none."""
+        largest = magnitude(raw, kind)
+        if largest == float("inf"):
             who = self._parents[parent].name
             raise MergeError(f"{who} is damaged: {name} holds infinity, or what is no number (NaN)")
+        return largest

@@ -4,13 +4,14 @@ numpy converts fp16 one number at a time. The same by integer operations on many
 that; it rounds as the processor does, to the nearest, ties to even.
 """
 
+import struct
 from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Numbers that are worked on at a time: their fp32 and some scratch stay in a core's own cache.
-BLOCK = 1 << 16
+#: Numbers that are worked on at a time: few enough for a cache, so many that Python itself takes no time.
+BLOCK = 1 << 17
 FLOATS = ("F16", "BF16", "F32", "F64")
 
 Values = NDArray[np.float32]
@@ -25,6 +26,8 @@ ROUNDING = np.float32(1.5 * 2**13)
 SMALLEST_NORMAL = np.full(BLOCK, 2.0**-14, np.float32)
 #: The least that a type rounds to infinity.
 LIMITS: Mapping[str, float] = {"F16": 65520.0, "BF16": (2 - 2**-8) * 2.0**127, "F32": float("inf")}
+#: Below it lies whatever fp32 arithmetic makes of numbers that together are no larger than a limit's 0.9999.
+NEARLY, LARGEST = 0.9999, float(np.finfo(np.float32).max)
 
 
 class Scratch:
@@ -37,10 +40,20 @@ class Scratch:
         self.short = np.empty(BLOCK, np.uint16)
 
 
-def is_finite(raw: Bytes, kind: str) -> bool:
-    """Say whether there is neither infinity nor what is no number; these have the largest exponent."""
+def magnitude(raw: Bytes, kind: str) -> float:
+    """Return how large the largest is without its sign; infinite as well where something is no number.
+
+    Numbers without a sign are in the order of their bits, and what is not finite has the largest exponent.
+    """
     signed, unsigned, infinity, sign = _INFINITIES[kind]
-    return bool(raw.view(signed).max() < infinity and raw.view(unsigned).max() < infinity + sign)
+    bits = max(int(raw.view(signed).max()), int(raw.view(unsigned).max()) - sign, 0)
+    return _value(bits, kind) if bits < infinity else float("inf")
+
+
+def _value(bits: int, kind: str) -> float:
+    code, width, shift = _FORMS[kind]
+    (found,) = struct.unpack(f"<{code}", (bits << shift).to_bytes(width, "little"))
+    return float(found)
 
 
 def decode(raw: Bytes, kind: str, weight: np.float32, out: Values) -> None:
@@ -48,10 +61,14 @@ def decode(raw: Bytes, kind: str, weight: np.float32, out: Values) -> None:
     _DECODERS[kind](raw, weight, out)
 
 
-def encode(values: Values, kind: str, out: Bytes, scratch: Scratch) -> bool:
-    """Round *values*, which are lost, to *out*; return whether the type has numbers that large."""
+def encode(values: Values, kind: str, out: Bytes, scratch: Scratch, bound: float = float("inf")) -> bool:
+    """Round *values*, which are lost, to *out*; return whether the type has numbers that large.
+
+    What is known to stay below *bound*, however it was rounded, need not be looked at again.
+    """
+    limit = LIMITS[kind]
     # a comparison with what is no number is false
-    if not max(values.max(), -values.min()) < LIMITS[kind]:
+    if not bound < NEARLY * min(limit, LARGEST) and not max(values.max(), -values.min()) < limit:
         return False
     _ENCODERS[kind](values, out, scratch)
     return True
@@ -120,6 +137,13 @@ _INFINITIES: Mapping[str, "tuple[type, type, int, int]"] = {
     "BF16": (np.int16, np.uint16, 0x7F80, 1 << 15),
     "F32": (np.int32, np.uint32, 0x7F800000, 1 << 31),
     "F64": (np.int64, np.uint64, 0x7FF0000000000000, 1 << 63),
+}
+#: What struct calls a type, its bytes, and how far its bits lie from their place in that.
+_FORMS: Mapping[str, "tuple[str, int, int]"] = {
+    "F16": ("e", 2, 0),
+    "BF16": ("f", 4, 16),
+    "F32": ("f", 4, 0),
+    "F64": ("d", 8, 0),
 }
 _DECODERS: Mapping[str, Callable[[Bytes, np.float32, Values], None]] = {
     "F16": _from_half,
