@@ -17,6 +17,7 @@ setup(
     include_package_data=True,
     package_data={"atelier": ["cloud/services/ec2/machine/*", "templates/*.sh"]},
     install_requires=[
+        "aiohttp>=3.14",
         "awscli",
         "boto3==1.43.106",
         "click>=8.1",
