@@ -27,6 +27,7 @@ setup(
         "hypercorn",
         "ministack==1.5.33",
         "numpy>=2",
+        "pyjwt[crypto]>=2.12",
         "pyyaml>=6",
         "rich>=13",
         "troposphere>=4.11",
