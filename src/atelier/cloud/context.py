@@ -140,7 +140,7 @@ class Metrics(Protocol):
 class Size:
     """How big a machine a container is meant for; engines that can hold it to that do."""
 
-    vcpus: int
+    vcpus: float
     memory: int
     """In bytes."""
     gpus: int = 0
@@ -151,17 +151,31 @@ Login = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mount:
+    """A folder of this machine that a container sees at *target*."""
+
+    source: Path
+    target: str
+    is_read_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Container:
     """One container to start: what SageMaker calls ``docker run image train``."""
 
     name: str
     image: str
+    entrypoint: tuple[str, ...] = ()
+    """What runs in place of the image's own ENTRYPOINT."""
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str]
-    root: Path
+    root: Path | None = None
     """The folder that it sees as /opt/ml; one that serves sees the model in it, and cannot change that."""
+    mounts: tuple[Mount, ...] = ()
+    address: str = "127.0.0.1"
+    """The address of the loopback interface at which it is to answer, if it serves."""
     port: int | None = None
-    """The port of the loopback interface at which it is to answer, if it serves."""
+    """The port at which it is to answer, if it serves."""
     hostname: str | None = None
     size: Size | None = None
     is_isolated: bool = False
