@@ -80,8 +80,29 @@ webuis: ## Set up the stand-ins for a WebUI that the browser's tests click in
 TWO := --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 .PHONY: test
-test: .venv/dev $(if $(and $(CHROMIUM),$(WEBUI_PYTHON)),webuis) ## Run every test (ARGS="-k name")
+test: .venv/dev .venv/docs $(if $(and $(CHROMIUM),$(WEBUI_PYTHON)),webuis) ## Run every test (ARGS="-k name")
 	@$(BIN)/pytest $(TWO) $(ARGS)
+
+.venv/docs: requirements/docs.lock | .venv/python
+	@echo "Setting up $@ from $< (about half a minute)"
+	@rm -rf $@.new && $(BIN)/python -m venv $@.new
+	@$@.new/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<
+	@rm -rf $@ && mv $@.new $@ && touch $@
+
+# MkDocs says at each start that it will be followed by another; the lock says which one is used here.
+MKDOCS := NO_MKDOCS_2_WARNING=1 .venv/docs/bin/python -m mkdocs
+
+.PHONY: docs docs-serve docs-publish
+docs: .venv/runtime .venv/docs ## Build the documentation's site into build/site; a broken link fails it
+	@$(BIN)/python docs/site/facts.py build/docs/facts.json
+	@$(MKDOCS) --quiet build
+	@echo "build/site/index.html"
+
+docs-serve: docs ## Show the documentation on http://127.0.0.1:8000 as it is written
+	@$(MKDOCS) serve --dev-addr 127.0.0.1:8000
+
+docs-publish: docs ## Build the site and publish it (ARGS="--aws")
+	@$(BIN)/atelier docs publish $(ARGS)
 
 # What merges are compared with, torch among it.
 .venv/merging: tests/bench/merging/requirements-cpu.lock | .venv/python
@@ -111,6 +132,7 @@ lock: .venv/dev ## Compile the hashed lock files from their .in files
 	@$(LOCK) requirements/runtime.in -o requirements/runtime.lock
 	@$(LOCK) -c requirements/runtime.lock requirements/build.in -o requirements/build.lock
 	@$(LOCK) requirements/dev.in -o requirements/dev.lock
+	@$(LOCK) requirements/docs.in -o requirements/docs.lock
 	@$(LOCK) lambdas/requirements.in -o lambdas/requirements.lock
 	@$(LOCK) -c requirements/runtime.lock images/webui/requirements.in -o images/webui/requirements.lock
 	@$(LOCK) -c requirements/runtime.lock images/webui/face.in -o images/webui/face.lock
