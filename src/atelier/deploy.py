@@ -29,11 +29,13 @@ IMAGES, API = "middleware-images", "middleware-api"
 ORDER = (STORAGE, ACCOUNT, "registry", "training-pipeline")
 MIDDLEWARE = (STORAGE, ACCOUNT, "middleware-state", IMAGES, "middleware-jobs", "middleware-work", API)
 WEBUI = (STORAGE, "registry", "webui-state", "webui-pipeline", "workstation")
+NOTEBOOK = (STORAGE, "registry", "notebook")
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "pipeline": ORDER,
         "middleware": MIDDLEWARE,
         "webui": WEBUI,
+        "notebook": NOTEBOOK,
         "all": tuple(dict.fromkeys((*ORDER, *MIDDLEWARE, *WEBUI))),
     }
 )

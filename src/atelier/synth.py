@@ -19,6 +19,7 @@ from atelier.templates import (
     middleware_state,
     middleware_work,
     network,
+    notebook,
     registry,
     serving_api,
     storage,
@@ -43,6 +44,7 @@ TEMPLATES: Mapping[str, Callable[[], Template]] = {
     "webui-state": webui_state.template,
     "webui-pipeline": webui_pipeline.template,
     "workstation": workstation.template,
+    "notebook": notebook.template,
 }
 """All stacks by name, in the order in which they first come to be."""
 
