@@ -28,6 +28,7 @@ STORAGE, ACCOUNT = "storage", "account"
 IMAGES, API = "middleware-images", "middleware-api"
 ORDER = (STORAGE, ACCOUNT, "registry", "training-pipeline")
 MIDDLEWARE = (STORAGE, ACCOUNT, "middleware-state", IMAGES, "middleware-jobs", "middleware-work", API)
+DOCS = ("docs-site",)
 WEBUI = (STORAGE, "registry", "webui-state", "webui-pipeline", "workstation")
 NOTEBOOK = (STORAGE, "registry", "notebook")
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -35,8 +36,9 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pipeline": ORDER,
         "middleware": MIDDLEWARE,
         "webui": WEBUI,
+        "docs": DOCS,
         "notebook": NOTEBOOK,
-        "all": tuple(dict.fromkeys((*ORDER, *MIDDLEWARE, *WEBUI))),
+        "all": tuple(dict.fromkeys((*ORDER, *MIDDLEWARE, *WEBUI, *DOCS))),
     }
 )
 """What can be deployed by itself."""

@@ -18,7 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "logs": ("atelier.cli.cloud:logs", "Show what the local cloud wrote to its log."),
     "env": ("atelier.cli.cloud:env", "Print the variables that point other tools at the local cloud."),
     "synth": ("atelier.cli.synth:synth", "Render every CloudFormation template."),
-    "deploy": ("atelier.cli.deploy:deploy", "Deploy a part: pipeline, middleware, webui, or all."),
+    "deploy": ("atelier.cli.deploy:deploy", "Deploy a part: pipeline, middleware, webui, docs, or all."),
     "outputs": ("atelier.cli.outputs:outputs", "Say where a deployed part is to be reached."),
     "tokens": ("atelier.cli.tokens:tokens", "Make, list and revoke tokens of the middleware's API."),
     "merge": ("atelier.cli.merge:merge", "Merge checkpoints, on this machine."),
