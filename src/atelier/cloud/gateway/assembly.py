@@ -33,6 +33,7 @@ from atelier.cloud.gateway.hooks import (
     stacks,
     workflows,
 )
+from atelier.cloud.gateway.hooks.federation import install as federation
 from atelier.cloud.gateway.hooks.functions import Functions
 from atelier.cloud.gateway.hooks.objects import install as objects
 from atelier.cloud.gateway.hooks.templates import install as templates
@@ -76,6 +77,7 @@ class Gateway:
         sessions.install()
         alarms.install()
         policies.install()
+        federation.install(REGION)
         meaning.install()
         self.functions.install()
         bus.install()

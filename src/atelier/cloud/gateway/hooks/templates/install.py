@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from atelier.cloud.gateway.hooks import schedule, state
+from atelier.cloud.gateway.hooks.federation import operations as federation
 from atelier.cloud.gateway.hooks.private import replace, use
 from atelier.cloud.gateway.hooks.templates import completed, required, secrets, vouched
 
@@ -35,6 +36,11 @@ def install(ours: Mapping[str, frozenset[str]]) -> None:
         "create": schedule.create,
         "update": schedule.update,
         "delete": schedule.delete,
+    }
+    handlers[federation.TYPE] = {
+        "create": federation.resource_create,
+        "update": federation.resource_update,
+        "delete": federation.resource_delete,
     }
     for kind in {*completed.AFTER, *required.BEFORE, *required.BEFORE_DELETE}:
         _wrap(handlers[kind], required.BEFORE.get(kind), completed.AFTER.get(kind))

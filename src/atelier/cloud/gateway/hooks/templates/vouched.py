@@ -61,6 +61,7 @@ VOUCHED: Mapping[str, frozenset[str]] = {
     ),
     "AWS::IAM::InstanceProfile": _words("InstanceProfileName Path Roles"),
     "AWS::IAM::ManagedPolicy": _words("Description Groups ManagedPolicyName Path PolicyDocument Roles Users"),
+    "AWS::IAM::OIDCProvider": _words("ClientIdList Tags ThumbprintList Url"),
     "AWS::IAM::Policy": _words("Groups PolicyDocument PolicyName Roles Users"),
     "AWS::IAM::Role": _words(
         "AssumeRolePolicyDocument Description ManagedPolicyArns MaxSessionDuration Path PermissionsBoundary"
