@@ -13,6 +13,8 @@ from atelier.pipelines import training as training_pipeline
 from atelier.pipelines import webui as webui_pipeline
 from atelier.templates import (
     account,
+    docs_site,
+    fleet_images,
     middleware_api,
     middleware_images,
     middleware_jobs,
@@ -22,6 +24,9 @@ from atelier.templates import (
     notebook,
     registry,
     serving_api,
+    shared_storage,
+    serving_fleet,
+    shared_models,
     storage,
     training_flow,
     webui_state,
@@ -33,6 +38,7 @@ TEMPLATES: Mapping[str, Callable[[], Template]] = {
     "account": account.template,
     "registry": registry.template,
     "network": network.template,
+    "shared-storage": shared_storage.template,
     "training-pipeline": training_pipeline.template,
     "training-flow": training_flow.template,
     "serving-api": serving_api.template,
@@ -45,6 +51,11 @@ TEMPLATES: Mapping[str, Callable[[], Template]] = {
     "webui-pipeline": webui_pipeline.template,
     "workstation": workstation.template,
     "notebook": notebook.template,
+    "docs-site": docs_site.template,
+    "notebook": notebook.template,
+    "fleet-images": fleet_images.template,
+    "shared-models": shared_models.template,
+    "serving-fleet": serving_fleet.template,
 }
 """All stacks by name, in the order in which they first come to be."""
 

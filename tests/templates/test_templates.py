@@ -21,6 +21,10 @@ UNBOUNDED = {
     "codepipeline:PutJobSuccessResult": "a job has no ARN",
     "codepipeline:PutJobFailureResult": "a job has no ARN",
     **{
+        f"ecs:{each}TaskDefinition": "IAM knows no resource; whose roles a task takes is bounded by PassRole"
+        for each in ("Describe", "Register")
+    },
+    **{
         f"ssmmessages:{each}": "a channel of Session Manager has no ARN"
         for each in ("CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel")
     },

@@ -209,6 +209,25 @@ class FollowSettings(Value):
     reports_topic_arn: str
 
 
+class FleetSettings(Value):
+    """What brings the models that land to the fleet, and tells how that went."""
+
+    fleet_bucket: str
+    fleet_table: str
+    model_parameter: str
+    cluster: str
+    service: str
+    log_group: str
+    min_tasks: str
+    reports_topic_arn: str
+
+
+class LandingSettings(FleetSettings):
+    """What is called for models that land, by a queue."""
+
+    landings_url: str
+
+
 class MissingSettings(Exception):
     """Variables that a function needs are not set."""
 
