@@ -22,7 +22,7 @@ from troposphere import (
 from atelier.templates import parts
 
 CACHING_OPTIMIZED = "658327ea-f89d-4fab-a63d-7e88639e58f6"
-"""CloudFront's own policy: compressed, kept as long as the objects say, and nothing of a request in the key."""
+"""CloudFront's own policy: compressed, kept as long as objects say, and nothing but the path in the key."""
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (

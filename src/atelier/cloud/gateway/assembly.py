@@ -33,6 +33,7 @@ from atelier.cloud.gateway.hooks import (
     stacks,
     workflows,
 )
+from atelier.cloud.gateway.hooks.edge.install import install as edge
 from atelier.cloud.gateway.hooks.federation import install as federation
 from atelier.cloud.gateway.hooks.functions import Functions
 from atelier.cloud.gateway.hooks.objects import install as objects
@@ -92,6 +93,7 @@ class Gateway:
             plugging.sdk_calls(PLUGINS, self.cloud, self.identity),
         )
         objects.install(home.state / "uploads")
+        edge()
         logs.install()
         journal.install()
         apis.install(REGION, ACCOUNT)

@@ -45,6 +45,9 @@ VOUCHED: Mapping[str, frozenset[str]] = {
     "AWS::CloudFormation::CustomResource": _words("*"),
     "AWS::CloudFormation::Stack": _words("Parameters Tags TemplateURL"),
     "AWS::CloudFormation::WaitConditionHandle": _words(""),
+    "AWS::CloudFront::Distribution": _words("DistributionConfig Tags"),
+    "AWS::CloudFront::OriginAccessControl": _words("OriginAccessControlConfig"),
+    "AWS::CloudFront::ResponseHeadersPolicy": _words("ResponseHeadersPolicyConfig"),
     "AWS::CloudWatch::Alarm": _words(
         "ActionsEnabled AlarmActions AlarmDescription AlarmName ComparisonOperator DatapointsToAlarm"
         " Dimensions EvaluationPeriods InsufficientDataActions MetricName Namespace OKActions Period"
