@@ -1,7 +1,7 @@
 """Folders that containers are given, where nothing but their own good will isolates them.
 
-A process sees the folder where it is on this machine: paths in its environment and arguments are turned to that.
-What it may only read is mounted so, in a mount namespace of the container's own.
+A process sees the folder where it is on this machine: paths in its environment and arguments are turned to
+that. What it may only read is mounted so, in a mount namespace of the container's own.
 """
 
 from __future__ import annotations

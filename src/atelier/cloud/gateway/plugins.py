@@ -8,15 +8,19 @@ from atelier.cloud.services.codecommit import plugin as codecommit
 from atelier.cloud.services.codepipeline import plugin as codepipeline
 from atelier.cloud.services.ec2 import plugin as ec2
 from atelier.cloud.services.ecr import plugin as ecr
+from atelier.cloud.services.ecs import plugin as ecs
+from atelier.cloud.services.elasticloadbalancing import plugin as elasticloadbalancing
 from atelier.cloud.services.plugin import Plugin
 from atelier.cloud.services.sagemaker import plugin as sagemaker
 
 PLUGINS: tuple[Plugin, ...] = (
     ecr.PLUGIN,  # first: builds and jobs that others take up again log in, pull and push
+    elasticloadbalancing.PLUGIN,  # before what registers targets
     autoscaling.PLUGIN,
     codebuild.PLUGIN,
     codecommit.PLUGIN,
     codepipeline.PLUGIN,
     ec2.PLUGIN,
+    ecs.PLUGIN,
     sagemaker.PLUGIN,
 )
