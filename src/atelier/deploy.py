@@ -29,6 +29,7 @@ IMAGES, API = "middleware-images", "middleware-api"
 ORDER = (STORAGE, ACCOUNT, "registry", "training-pipeline")
 MIDDLEWARE = (STORAGE, ACCOUNT, "middleware-state", IMAGES, "middleware-jobs", "middleware-work", API)
 DOCS = ("docs-site",)
+GITHUB = ("registry", *DOCS, "github-oidc")
 WEBUI = (STORAGE, "registry", "webui-state", "webui-pipeline", "workstation")
 NOTEBOOK = (STORAGE, "registry", "notebook")
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -37,6 +38,7 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "middleware": MIDDLEWARE,
         "webui": WEBUI,
         "docs": DOCS,
+        "github": GITHUB,
         "notebook": NOTEBOOK,
         "all": tuple(dict.fromkeys((*ORDER, *MIDDLEWARE, *WEBUI, *DOCS))),
     }

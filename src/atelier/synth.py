@@ -14,6 +14,7 @@ from atelier.pipelines import webui as webui_pipeline
 from atelier.templates import (
     account,
     docs_site,
+    github_oidc,
     fleet_images,
     middleware_api,
     middleware_images,
@@ -52,6 +53,7 @@ TEMPLATES: Mapping[str, Callable[[], Template]] = {
     "workstation": workstation.template,
     "notebook": notebook.template,
     "docs-site": docs_site.template,
+    "github-oidc": github_oidc.template,
     "notebook": notebook.template,
     "fleet-images": fleet_images.template,
     "shared-models": shared_models.template,
