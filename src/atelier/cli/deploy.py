@@ -41,7 +41,9 @@ WORDS = {
     ],
 )
 @click.argument(
-    "part", default="pipeline", type=click.Choice(["pipeline", "middleware", "webui", "docs", "all"])
+    "part",
+    default="pipeline",
+    type=click.Choice(["pipeline", "middleware", "webui", "docs", "github", "all"]),
 )
 @with_parameters
 @with_prefix
@@ -50,8 +52,9 @@ WORDS = {
 def deploy(part: str, parameters: tuple[str, ...], prefix: str, aws: bool, as_json: bool) -> None:
     """Create or update the stacks of one part of Atelier, or of all.
 
-    PART is pipeline (the default), middleware, webui, docs or all. What holds state comes first, what uses it
-    after; what has not changed is left alone. A stack that fails is rolled back, and the cause is named.
+    PART is pipeline (the default), middleware, webui, docs, github or all. What holds state comes first,
+    what uses it after; what has not changed is left alone. A stack that fails is rolled back, and the cause
+    is named.
     """
     from atelier import deploy as stacks
 
