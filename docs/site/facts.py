@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-
 from prices import MONTHLY
 
 from atelier import deploy, synth

@@ -23,7 +23,7 @@ SCRIPTS = "assets/javascripts"
 
 
 def on_page_content(html: str, *, page: Page, config: MkDocsConfig, **_: Any) -> str:
-    """Put drawings into the page itself, where they take its colours; a wide one scrolls on a small screen."""
+    """Put drawings into the page itself, where they take its colours; wide ones scroll on a small screen."""
 
     def drawn(found: re.Match[str]) -> str:
         alt, source = found.groups()
@@ -49,6 +49,12 @@ def on_post_template(output: str, *, template_name: str, config: MkDocsConfig) -
     if not template_name.endswith(".html"):
         return output
     return _without_inline_scripts(output, None, config, template_name)
+
+
+def on_post_build(*, config: MkDocsConfig) -> None:
+    """Remove the map of the site, which is empty: the site does not know its own address."""
+    for name in ("sitemap.xml", "sitemap.xml.gz"):
+        (Path(config.site_dir) / name).unlink(missing_ok=True)
 
 
 def _without_inline_scripts(output: str, url: str | None, config: MkDocsConfig, name: str) -> str:

@@ -225,7 +225,7 @@ def commands_page(commands: Iterable[Document]) -> list[str]:
     lines = [
         "# Commands",
         "",
-        "What `atelier COMMAND --help` says, all on one page. Most commands take `--json`; only `--aws` touches"
+        "What `atelier COMMAND --help` says, on one page. Most commands take `--json`; only `--aws` touches"
         " a real account. They exit with 0 when it is done, 1 when it failed or the answer was no, 2 when the"
         " command was used wrongly, 3 when there is nothing to talk to or a person's decision is awaited, and"
         " 130 when interrupted.",

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "pipeline": ("atelier.cli.pipeline:pipeline", "Follow and steer the pipelines."),
     "webui": ("atelier.cli.webui:webui", "Launch the newest WebUI with the extension; see its builds."),
     "models": ("atelier.cli.models:models", "Look into the model registry."),
+    "docs": ("atelier.cli.docs:docs", "Publish the documentation's site."),
     "invoke": ("atelier.cli.invoke:invoke", "Let the published model go on from a prompt."),
     "api-key": ("atelier.cli.invoke:api_key", "Print the key that opens the published API."),
 }

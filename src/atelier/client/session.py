@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ecr import ECRClient
+    from mypy_boto3_ecs import ECSClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
@@ -72,6 +73,11 @@ class Clients:
         return self._client("lambda")  # type: ignore[no-any-return]
 
     @cached_property
+    def cloudfront(self) -> Any:
+        """CloudFront."""
+        return self._client("cloudfront")
+
+    @cached_property
     def cloudformation(self) -> CloudFormationClient:
         """CloudFormation."""
         return self._client("cloudformation")  # type: ignore[no-any-return]
@@ -105,6 +111,11 @@ class Clients:
     def ecr(self) -> ECRClient:
         """ECR."""
         return self._client("ecr")  # type: ignore[no-any-return]
+
+    @cached_property
+    def ecs(self) -> ECSClient:
+        """ECS."""
+        return self._client("ecs")  # type: ignore[no-any-return]
 
     @cached_property
     def logs(self) -> CloudWatchLogsClient:

@@ -55,7 +55,11 @@ def _forgetting(original: Callable[[str, bytes], Answer], kept: Cache) -> Callab
 
     def create(dist_id: str, body: bytes) -> Answer:
         root = parse(body)
-        paths = [each.text or "" for each in root.iter() if each.tag == "Path"] if root is not None else []
+        paths = (
+            [each.text or "" for each in root.iter() if each.tag.rpartition("}")[2] == "Path"]
+            if root is not None
+            else []
+        )
         if refused := refused_paths(paths):
             return refusal("InvalidArgument", refused, 400)  # type: ignore[no-any-return]
         answer = original(dist_id, body)
