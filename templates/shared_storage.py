@@ -131,7 +131,7 @@ def file_system() -> efs.FileSystem:
 def policy() -> dict[str, Any]:
     """Let in who shows by TLS that a role allows it, through an access point; and training jobs as they come.
 
-    A training job mounts the bare file system as nobody in particular: for it the security group alone decides.
+    A training job mounts the bare file system as nobody in particular: its security group alone decides.
     Nothing is allowed to roles here, so that each role's own policy says what it may do.
     """
     clear = {"Bool": {"aws:SecureTransport": "false"}}

@@ -13,6 +13,9 @@ from atelier.cloud.services.wire import Document, Response, Service
 Rest = Callable[[Cloud, str, str, Mapping[str, str], bytes], Awaitable[Response | None]]
 """(cloud, method, path, headers, body) of a request that is not of the JSON protocol; None: not mine."""
 
+Paths = Callable[[Cloud, str, str, Mapping[str, object], bytes], Awaitable[Response]]
+"""(cloud, method, path, query, body) of every request to a service whose operations are paths."""
+
 Integration = Callable[[Cloud, Caller, Document], Document]
 """(cloud, the state machine's role, the state's parameters) -> the state's result; runs in a thread."""
 
@@ -50,6 +53,7 @@ class Plugin:
     service: Service
     resources: tuple[ResourceType, ...] = ()
     rest: Rest | None = None
+    paths: Paths | None = None
     integrations: Mapping[str, Integration] = field(default_factory=dict)
     event_target: EventTarget | None = None
     refuse: Refuse | None = None
