@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from fakes import FakeIdentity, FakeMetrics, fake_cloud
 
+from atelier.cloud.services.elasticloadbalancing import targets
 from atelier.cloud.services.elasticloadbalancing.plugin import PLUGIN
 
 CLUB = ["subnet-a", "subnet-b"]
@@ -163,6 +170,16 @@ class World:
             self.until(group, each, "healthy")
         return group, name
 
+    def register(self, group: str, service: Service) -> None:
+        """Register a target, as ECS does."""
+        address, port = service.server_address[:2]
+        targets.register(self.cloud, group, str(address), port)
+
+    def deregister(self, group: str, service: Service) -> None:
+        """Deregister a target, as ECS does."""
+        address, port = service.server_address[:2]
+        targets.deregister(self.cloud, group, str(address), port)
+
     def state(self, group: str, service: Service) -> str:
         """A target's state."""
         asked = self("DescribeTargetHealth", TargetGroupArn=group, Targets=[self.target(service)])
@@ -203,3 +220,26 @@ def connected(where: str) -> Iterator[http.client.HTTPConnection]:
         yield connection
     finally:
         connection.close()
+
+
+def certificate(*names: str, address: str = "127.0.0.1") -> tuple[bytes, bytes]:
+    """A certificate that vouches for itself, and its key, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    now = datetime.now(UTC)
+    known = [*(x509.DNSName(each) for each in names), x509.IPAddress(ipaddress.ip_address(address))]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName(known), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    return made.public_bytes(serialization.Encoding.PEM), key.private_bytes(*form)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from atelier.cloud.context import Cloud, Refused
+from atelier.cloud.services import acm
 from atelier.cloud.services.wire import ServiceError
 
 USUAL = "ELBSecurityPolicy-2016-08"
@@ -24,13 +25,13 @@ def context(cloud: Cloud, arn: str, policy: str) -> ssl.SSLContext:
     """Return how an HTTPS listener speaks TLS; raise ServiceError when it has nothing to show."""
     if policy not in POLICIES:
         raise ServiceError("SSLPolicyNotFound", f"the policy '{policy}' is not part of the local cloud")
-    record = cloud.store.table("acm.certificates").get(arn)
+    record = acm.certificates(cloud).get(arn)
     if record is None:
         raise ServiceError("CertificateNotFound", f"Certificate '{arn}' not found")
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = POLICIES[policy]
     made.set_alpn_protocols(["http/1.1"])
-    load(made, record["Certificate"] + "\n" + record.get("Chain", ""), record["PrivateKey"])
+    load(made, f"{record['Certificate']}\n{record['Chain']}", record["PrivateKey"])
     return made
 
 

@@ -100,6 +100,9 @@ def _settings(cloud: Cloud, request: Mapping[str, Any], before: Mapping[str, Any
         given["DefaultActions"] = actions.checked(cloud, given["DefaultActions"])
     settings = {"Certificates": [], "SslPolicy": None, **{name: before.get(name) for name in before}, **given}
     settings = {name: settings.get(name) for name in SETTINGS}
+    if settings["Protocol"] == "HTTP" and "Protocol" in given:  # nothing is left of what was for TLS
+        settings["Certificates"] = given.get("Certificates") or []
+        settings["SslPolicy"] = given.get("SslPolicy")
     if settings["Port"] is None or settings["Protocol"] is None:
         raise ServiceError("ValidationError", "A listener needs a port and a protocol")
     return _secured(cloud, settings)

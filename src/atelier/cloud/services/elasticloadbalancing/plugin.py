@@ -11,6 +11,7 @@ from atelier.cloud.services.elasticloadbalancing import (
     listeners,
     live,
     load_balancers,
+    resources,
     rules,
     tags,
     target_groups,
@@ -34,4 +35,4 @@ async def answer(
 SERVICE.start = live.start
 SERVICE.stop = live.stop
 
-PLUGIN = Plugin(scope=SCOPE, service=SERVICE, rest=answer, refuse=query.fault)
+PLUGIN = Plugin(scope=SCOPE, service=SERVICE, resources=resources.RESOURCES, rest=answer, refuse=query.fault)
