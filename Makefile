@@ -44,17 +44,27 @@ up: .venv/runtime ## Start the local cloud
 down: .venv/runtime ## Stop the local cloud; its state stays
 	@$(BIN)/atelier down $(ARGS)
 
+.PHONY: push start
+push: .venv/runtime ## Push what is checked out to the repository that a pipeline follows (ARGS="NAME --aws")
+	@$(BIN)/atelier pipeline push $(ARGS)
+
+start: .venv/runtime ## Start a pipeline from what its repository holds (ARGS="NAME --aws")
+	@$(BIN)/atelier pipeline start $(ARGS)
+
 .PHONY: synth
 synth: .venv/runtime ## Render every CloudFormation template to build/templates
 	@$(BIN)/atelier synth $(ARGS)
 
 .PHONY: check format
-check: .venv/dev ## Lint, types, architecture and template checks
+check: .venv/dev ## Lint, types, architecture, template and workflow checks
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/atelier synth --quiet
 	@$(BIN)/cfn-lint build/templates/*.json
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(BIN)/zizmor --offline --quiet --pedantic --no-progress .github
 	@$(BIN)/pytest -q tests/test_architecture.py
 
 format: .venv/dev ## Format the code
