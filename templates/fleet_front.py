@@ -12,7 +12,7 @@ from atelier.templates import fleet_parts as own
 from atelier.templates.parts import Text
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
-HTTP, HTTPS, NFS = 80, 443, 2049
+HTTP, HTTPS = 80, 443
 DRAIN_SECONDS = 30
 LOG_PREFIX = "fleet"
 
@@ -35,7 +35,6 @@ def add(t: Template) -> Front:
     """Add the load balancer with its targets, and the security groups around it."""
     outer = t.add_resource(outer_group())
     inner = t.add_resource(inner_group(outer))
-    t.add_resource(storage_door(inner))
     balancer = t.add_resource(load_balancer(outer))
     targets = t.add_resource(target_group())
     listen(t, balancer, targets)
@@ -76,20 +75,6 @@ def inner_group(outer: ec2.SecurityGroup) -> ec2.SecurityGroup:
                 SourceSecurityGroupId=GetAtt(outer, "GroupId"),
             )
         ],
-    )
-
-
-def storage_door(inner: ec2.SecurityGroup) -> ec2.SecurityGroupIngress:
-    """Let the tasks reach the shared file system."""
-    return ec2.SecurityGroupIngress(
-        "StorageDoor",
-        Condition="HasFileSystem",
-        Description="The tasks of the serving fleet",
-        GroupId=Ref(own.FILE_SYSTEM_GROUP),
-        SourceSecurityGroupId=GetAtt(inner, "GroupId"),
-        IpProtocol="tcp",
-        FromPort=NFS,
-        ToPort=NFS,
     )
 
 

@@ -137,14 +137,15 @@ def permissions(
     table = arn("dynamodb", f"table/${{{own.TABLE.title}}}")
     parameter = arn("ssm", f"parameter{fleet.parameter('${Prefix}')}")
     whole: Parameter = own.BUCKET
+    revisions = arn("ecs", "task-definition/${Prefix}-fleet:*")
     return [
         allow([f"s3:{each}" for each in READING], *parts.objects(whole, f"{fleet.PREFIX}*")),
         allow(["s3:ListBucket", "s3:ListBucketVersions"], parts.bucket_arn(whole)),
         allow(["dynamodb:GetItem", "dynamodb:PutItem"], table),
         allow(["ssm:GetParameter", "ssm:PutParameter", "ssm:DeleteParameter"], parameter),
         allow(["ecs:DescribeServices", "ecs:UpdateService"], Ref(service)),
-        allow(["ecs:DescribeTaskDefinition", "ecs:RegisterTaskDefinition"], "*"),
-        allow(["ecs:TagResource"], arn("ecs", "task-definition/${Prefix}-fleet:*")),
+        allow(["ecs:DescribeTaskDefinition"], "*"),
+        allow(["ecs:RegisterTaskDefinition", "ecs:TagResource"], revisions),
         pass_role("ecs-tasks.amazonaws.com", *(GetAtt(each, "Arn") for each in roles)),
         allow(["logs:FilterLogEvents"], GetAtt(group, "Arn")),
         allow(["sns:Publish"], Ref(topic)),

@@ -23,8 +23,10 @@ FILE_SYSTEM = _given("FileSystemId", "The file system that jobs and tasks share.
 FILE_SYSTEM_ARN = _given("FileSystemArn", "Its ARN.")
 ACCESS_POINT = _given("AccessPointId", "The door by which tasks enter it.")
 ACCESS_POINT_ARN = _given("AccessPointArn", "Its ARN.")
-FILE_SYSTEM_GROUP = _given("FileSystemSecurityGroupId", "The security group of the file system.")
-IMAGE = _given("FleetImage", "The image that tasks run, by its digest.")
+FILE_SYSTEM_CLIENTS = _given("FileSystemClientGroupId", "The security group of who may mount it.")
+IMAGE = Parameter(
+    "FleetImage", Type="String", Default="none", Description="The image that tasks run, by its digest."
+)
 
 CERTIFICATE = Parameter(
     "FleetCertificateArn",
@@ -109,7 +111,7 @@ MOUNTS = Parameter(
 SHARED = (
     *(parts.PREFIX, parts.CODE_BUCKET, parts.CODE_KEY, parts.LAYER_KEY, parts.IMAGE_REPOSITORY),
     *(VPC, PUBLIC, PRIVATE, BUCKET, LOGS, TABLE, IMAGE),
-    *(FILE_SYSTEM, FILE_SYSTEM_ARN, ACCESS_POINT, ACCESS_POINT_ARN, FILE_SYSTEM_GROUP),
+    *(FILE_SYSTEM, FILE_SYSTEM_ARN, ACCESS_POINT, ACCESS_POINT_ARN, FILE_SYSTEM_CLIENTS),
 )
 CHOICES = (
     *(CERTIFICATE, CIDR, SPOT, TASKS, MIN_TASKS, MAX_TASKS, REQUESTS),

@@ -114,6 +114,7 @@ def container(group: logs.LogGroup) -> ecs.ContainerDefinition:
         PortMappings=[ecs.PortMapping(ContainerPort=fleet.PORT, Protocol="tcp")],
         Environment=[
             ecs.Environment(Name=fleet.MODEL_PARAMETER, Value=Sub(fleet.parameter("${Prefix}"))),
+            ecs.Environment(Name="AWS_REGION", Value=Ref("AWS::Region")),
         ],
         MountPoints=If("HasFileSystem", [shared], NoValue),
         StopTimeout=STOP_SECONDS,
@@ -164,7 +165,10 @@ def service(
         NetworkConfiguration=ecs.NetworkConfiguration(
             AwsvpcConfiguration=ecs.AwsvpcConfiguration(
                 AssignPublicIp="DISABLED",
-                SecurityGroups=[GetAtt(front.tasks, "GroupId")],
+                SecurityGroups=[
+                    GetAtt(front.tasks, "GroupId"),
+                    If("HasFileSystem", Ref(own.FILE_SYSTEM_CLIENTS), NoValue),
+                ],
                 Subnets=own.private_subnets(),
             )
         ),

@@ -20,10 +20,7 @@ UNBOUNDED = {
     "cloudwatch:PutMetricData": "bounded by its namespace",
     "codepipeline:PutJobSuccessResult": "a job has no ARN",
     "codepipeline:PutJobFailureResult": "a job has no ARN",
-    **{
-        f"ecs:{each}TaskDefinition": "IAM knows no resource; whose roles a task takes is bounded by PassRole"
-        for each in ("Describe", "Register")
-    },
+    "ecs:DescribeTaskDefinition": "IAM knows no resource for it",
     **{
         f"ssmmessages:{each}": "a channel of Session Manager has no ARN"
         for each in ("CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel")

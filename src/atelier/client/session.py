@@ -153,14 +153,23 @@ def local(*, endpoint: str, access_key: str, secret_key: str, region: str) -> Cl
     session = boto3.Session(
         aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name=region
     )
-    config = Config(
+    return Clients(session, endpoint=endpoint, config=_local_config())
+
+
+def here() -> Clients:
+    """Return the clients of where the environment points, which is AWS unless it says AWS_ENDPOINT_URL."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    return Clients(boto3.Session(), endpoint=endpoint, config=_local_config()) if endpoint else aws()
+
+
+def _local_config() -> Config:
+    return Config(
         inject_host_prefix=False,
         proxies={},
         connect_timeout=5,
         retries={"mode": "standard"},
         s3={"addressing_style": "path"},
     )
-    return Clients(session, endpoint=endpoint, config=config)
 
 
 def aws() -> Clients:
