@@ -19,6 +19,7 @@ from typing import Any
 from fakes import FakeEvents, FakeIdentity, FakeMetrics
 
 from atelier.cloud.context import Cloud, Container, Credentials, Fault, Login, Refused
+from atelier.cloud.engines import mounts
 from atelier.cloud.services.sagemaker.plugin import PLUGIN
 from atelier.cloud.store import Store
 
@@ -70,8 +71,9 @@ class ScriptRunning:
             "SAGEMAKER_BIND_TO_PORT": str(container.port),
             **container.environment,
         }
+        mounts.laid(container)
         self._popen = subprocess.Popen(
-            [sys.executable, "-S", "-c", source, *container.arguments],
+            [*mounts.sealed(container), sys.executable, "-S", "-c", source, *container.arguments],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -396,7 +396,6 @@ def test_an_invalid_request_is_refused(world, change, problem):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"VpcConfig": {"SecurityGroupIds": ["sg"], "Subnets": ["s"]}}, "CreateTrainingJob.VpcConfig"),
         ({"RetryStrategy": {"MaximumRetryAttempts": 2}}, "CreateTrainingJob.RetryStrategy"),
         ({"EnableNetworkIsolation": True}, "CreateTrainingJob.EnableNetworkIsolation"),
         (

@@ -13,6 +13,7 @@ import subprocess
 
 from atelier.cloud.context import Container, Refused
 
+INSIDE = "/opt/ml/"
 SEAL = (
     'while [ "$1" != -- ]; do mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit 1; shift; done;'
     ' shift; exec "$@"'
@@ -56,3 +57,14 @@ def namespace() -> tuple[str, ...] | None:
     command = (found, options, "--propagation", "private")
     tried = subprocess.run([*command, "true"], capture_output=True, check=False)
     return command if tried.returncode == 0 else None
+
+
+def laid(container: Container) -> None:
+    """Link what is mounted below /opt/ml to where a process looks for it: below the container's own root."""
+    if container.root is None:
+        return
+    for mount in container.mounts:
+        if mount.target.startswith(INSIDE):
+            place = container.root / mount.target.removeprefix(INSIDE)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(mount.source, target_is_directory=True)

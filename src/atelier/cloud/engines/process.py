@@ -13,9 +13,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from atelier.cloud.context import Container, Fault, Login, Machines, Refused
 from atelier.cloud.engines import keeper, mounts
@@ -26,6 +26,8 @@ from atelier.cloud.engines.lines import LONGEST_LINE
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 MARK = "ATELIER_CONTAINER"
+NOT_FOUND = 127
+"""How a shell ends that finds no such command."""
 
 GATE = 'read -r go || exit 1; exec "$@" </dev/null'
 """The shell waits for our word before it becomes the container's command.
@@ -84,6 +86,7 @@ class ProcessEngine:
             if each is not None:
                 each.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
+            mounts.laid(container)
             return Process(
                 command=whole,
                 variables=variables(image, rootfs, container, environment, folder),
@@ -179,6 +182,7 @@ class Process:
     ) -> None:
         self.fault: Fault | None = None
         self._folder, self._log, self._keeper = folder, log, keeper
+        self._place: dict[str, Any] = {"cwd": cwd, "env": dict(variables)}
         self._signals = threading.Lock()
         self._ended = threading.Event()
         self._code, self._log_broke = 0, False
@@ -187,9 +191,8 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            cwd=cwd,
-            env=dict(variables),
             start_new_session=True,
+            **self._place,
         )
         self.pid = self._popen.pid
         self._release()
@@ -208,6 +211,16 @@ class Process:
             self._signal(signal.SIGKILL)
             self._ended.wait()
         return self._code
+
+    def probe(self, command: Sequence[str], timeout: float) -> int | None:
+        """Run a command as a process of the container's environment; return its exit code."""
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        try:
+            return subprocess.run(command, check=False, timeout=timeout, **quiet, **self._place).returncode
+        except subprocess.TimeoutExpired:
+            return None
+        except OSError:
+            return NOT_FOUND
 
     def _release(self) -> None:
         """Write down who runs, then let it run."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from atelier.cloud.context import Cloud, Refused
 from atelier.cloud.services.roles import pass_role
-from atelier.cloud.services.sagemaker import capacity, live, metrics
+from atelier.cloud.services.sagemaker import capacity, live, metrics, network
 from atelier.cloud.services.sagemaker.access import check
 from atelier.cloud.services.sagemaker.listing import page, summary
 from atelier.cloud.services.sagemaker.run import Run
@@ -44,6 +44,7 @@ def create(cloud: Cloud, request: Document) -> Document:
     pass_role(cloud, request["RoleArn"], PRINCIPAL)
     name = request["TrainingJobName"]
     check(cloud, request["RoleArn"], name)
+    network.check(cloud, request)
     record = _record(cloud, request)
     with jobs(cloud).lock:
         if name in jobs(cloud):
@@ -127,6 +128,7 @@ def _check(request: Document) -> None:
         "TrainingJobName", "HyperParameters", "AlgorithmSpecification", "RoleArn", "InputDataConfig",
         "OutputDataConfig", "ResourceConfig", "StoppingCondition", "Tags", "EnableManagedSpotTraining",
         "CheckpointConfig", "Environment", "ProfilerConfig", "EnableNetworkIsolation",
+        "VpcConfig",
     )  # fmt: skip
     only("ProfilerConfig", request.get("ProfilerConfig", {}), "DisableProfiler")
     _check_algorithm(request.get("AlgorithmSpecification", {}))
@@ -194,7 +196,12 @@ def _check_channel(channel: Document) -> None:
     exactly(f"{where}.CompressionType", channel.get("CompressionType"), "None")
     exactly(f"{where}.RecordWrapperType", channel.get("RecordWrapperType"), "None")
     exactly(f"{where}.InputMode", channel.get("InputMode"), "File")
-    only(f"{where}.DataSource", channel["DataSource"], "S3DataSource")
+    only(f"{where}.DataSource", channel["DataSource"], "S3DataSource", "FileSystemDataSource")
+    if directory := network.source(channel):
+        if channel["DataSource"].get("S3DataSource"):
+            raise invalid(f"{where}.DataSource: either S3DataSource or FileSystemDataSource, not both")
+        network.check_source(f"{where}.FileSystemDataSource", directory)
+        return
     source = channel["DataSource"].get("S3DataSource")
     if not source:
         raise invalid(f"{where}.DataSource.S3DataSource is required")
