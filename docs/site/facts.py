@@ -38,7 +38,7 @@ def commands(group: click.Group, path: str) -> Iterator[dict[str, Any]]:
 
 def option(parameter: click.Parameter, context: click.Context) -> list[str] | None:
     """Return how an option is written, and what it does; nothing for an argument and for --help."""
-    if parameter.name == "help":
+    if parameter.name == "help" or isinstance(parameter, click.Argument):
         return None
     return list(parameter.get_help_record(context) or ()) or None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ OPENAPI = ROOT / "docs" / "openapi.json"
 FACTS = ROOT / "build" / "docs" / "facts.json"
 
 Document = Mapping[str, Any]
+TAG = re.compile(r"<(?!/?code>)")
 ANSWERED_BY_ALL = "What every operation may answer"
 
 
@@ -43,7 +46,15 @@ def slug(name: str) -> str:
 
 def cell(text: object) -> str:
     """Return a text that cannot break out of a table's cell."""
-    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
+    return TAG.sub("&lt;", " ".join(str(text).split()).replace("|", "\\|"))
+
+
+def code(text: object) -> str:
+    """Return a text as code, in a table too, where no stroke may stand between backticks."""
+    words = str(text)
+    if not {"|", "<"} & set(words):
+        return f"`{words}`"
+    return f"<code>{html.escape(words).replace('|', '&#124;')}</code>"
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]:
@@ -236,7 +247,7 @@ def commands_page(commands: Iterable[Document]) -> list[str]:
         lines += [f"{level} {each['command']}", "", *_help(each["help"])]
         if not each["is_group"]:
             lines += ["```", each["usage"], "```", ""]
-        lines += table(("Option", ""), ((f"`{name}`", text) for name, text in each["options"]))
+        lines += table(("Option", ""), ((code(name), text) for name, text in each["options"]))
         if each["examples"]:
             lines += ["For example:", "", "```", *each["examples"], "```", ""]
     return lines
@@ -259,13 +270,13 @@ def stacks_page(stacks: Iterable[Document]) -> list[str]:
     ]
     for each in stacks:
         lines += [f"## {each['name']}", "", each["description"], ""]
-        parts = " and ".join(f"`atelier deploy {part}`" for part in each["parts"])
+        parts = ", ".join(f"`atelier deploy {part}`" for part in each["parts"])
         lines += [f"Deployed by {parts}." if parts else "Deployed by the training pipeline.", ""]
         chosen = {name: value for name, value in each["parameters"].items() if "Default" in value}
         rows = (
             (
                 f"`{name}`",
-                f"`{value['Default']}`" if value["Default"] != "" else "",
+                code(value["Default"]) if value["Default"] != "" else "",
                 value.get("Description", ""),
             )
             for name, value in chosen.items()

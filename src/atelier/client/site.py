@@ -44,8 +44,8 @@ TYPES: Mapping[str, str] = {
     ".xml": "application/xml",
 }
 HASHED = re.compile(r"\.[0-9a-f]{8}\.(min\.)?(js|css)(\.map)?$")
-PAGES = frozenset({".html", ".json", ".txt", ".xml"})
-"""What a reader should always have as it was published last."""
+ASKED_ANEW = frozenset({".css", ".html", ".js", ".json", ".txt", ".xml"})
+"""What a reader should always have as it was published last; pictures may be an hour older."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class File:
         if HASHED.search(self.key):
             kept = "public, max-age=31536000, immutable"
         else:
-            seconds = 0 if suffix in PAGES else 3600
+            seconds = 0 if suffix in ASKED_ANEW else 3600
             kept = f"public, max-age={seconds}, s-maxage=31536000, must-revalidate"
         return {"ContentType": TYPES[suffix], "CacheControl": kept}
 
