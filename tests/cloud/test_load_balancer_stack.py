@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import urllib.error
 import urllib.request
@@ -146,3 +147,33 @@ def test_what_is_not_part_of_the_local_cloud_is_refused_by_name(elb, deploy, ser
         elb.create_load_balancer(Name="net", Type="network", Subnets=["a", "b"])
     with pytest.raises(ClientError, match="DescribeTrustStores is not part of the local cloud"):
         elb.describe_trust_stores()
+
+
+def test_access_logs_go_to_a_bucket_that_lets_load_balancers_write(cloud, elb, deploy, service, unique):
+    s3, bucket = cloud.client("s3"), f"logs-{unique}"
+    s3.create_bucket(Bucket=bucket)
+    attributes = {
+        "access_logs.s3.enabled": "true",
+        "access_logs.s3.bucket": bucket,
+        "access_logs.s3.prefix": "x",
+    }
+    logging = [{"Key": name, "Value": value} for name, value in attributes.items()]
+    balancer = {**BALANCER, "Properties": {**BALANCER["Properties"], "LoadBalancerAttributes": logging}}
+
+    assert f"Access Denied for bucket: {bucket}" in deploy({"Balancer": balancer})
+
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{bucket}/x/AWSLogs/*",
+        "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:elasticloadbalancing:*:*:loadbalancer/*"}},
+    }
+    s3.put_bucket_policy(
+        Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    )
+    [made] = elb.create_load_balancer(Name=unique, Subnets=["a", "b"])["LoadBalancers"]
+    elb.modify_load_balancer_attributes(LoadBalancerArn=made["LoadBalancerArn"], Attributes=logging)
+    [seen] = s3.list_objects_v2(Bucket=bucket)["Contents"]
+
+    assert seen["Key"].startswith("x/AWSLogs/") and seen["Key"].endswith("/ELBAccessLogTestFile")

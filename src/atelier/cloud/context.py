@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -80,6 +80,13 @@ class Identity(Protocol):
         """Return credentials of the role for *service* (``codebuild.amazonaws.com``), narrowed to *policy*.
 
         Raises Refused when there is no such role or its trust policy does not name the service.
+        """
+        ...
+
+    def serve(self, service: str, action: str, resource: str, *, source_arn: str) -> Credentials:
+        """Return credentials for one *action* of an AWS service on a *resource* whose policy lets it.
+
+        Raises Refused when that policy does not allow it for *source_arn*.
         """
         ...
 
@@ -209,6 +216,14 @@ class Running(Protocol):
         ...
 
 
+class RunningContainer(Running, Protocol):
+    """A started container, inside of which more can be run."""
+
+    def probe(self, command: Sequence[str], timeout: float) -> int | None:
+        """Run a command inside, where the container still runs; return its exit code; None: no answer."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """One machine to boot: a container in this machine's network that starts containers of its own."""
@@ -266,7 +281,7 @@ class Engine(Protocol):
         """Say whether an image is there already."""
         ...
 
-    def start(self, container: Container) -> Running:
+    def start(self, container: Container) -> RunningContainer:
         """Start a container; raise Refused when its image is not there."""
         ...
 

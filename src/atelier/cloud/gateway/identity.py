@@ -48,6 +48,12 @@ class GatewayIdentity:
             raise Refused(f"{service} is not allowed to assume {role_arn}: its trust policy does not name it")
         return policies.assume(role_arn, re.sub(r"[^\w+=,.@-]", "-", session)[:64], policy)
 
+    def serve(self, service: str, action: str, resource: str, *, source_arn: str) -> Credentials:
+        """Return credentials for what the policy of *resource* lets an AWS service do; raise Refused."""
+        if not policies.allows_service(service, action, resource, self._region, source_arn):
+            raise Refused(f"the policy of {resource} does not let {service} do {action} for {source_arn}")
+        return policies.serve(service, action, resource, self._account)
+
     def profile(self, name: str) -> InstanceProfile | None:
         """Return the instance profile of a name or an ARN."""
         return policies.profile(name)

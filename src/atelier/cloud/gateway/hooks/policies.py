@@ -11,6 +11,7 @@ from atelier.cloud.gateway.hooks import access
 from atelier.cloud.gateway.hooks.private import use
 
 EVALUATOR = "core.iam_evaluator"
+SERVED_SECONDS = 900.0
 
 
 def install() -> None:
@@ -155,6 +156,21 @@ def assume_for(
     if narrowed is not None:
         details["SessionPolicies"] = dict(narrowed)
     return access.register(arn, f"{role_id(role_arn)}:{session}", seconds=seconds, **details)
+
+
+def serve(service: str, action: str, resource: str, account: str) -> Credentials:
+    """Return credentials of a service that may do one thing to one resource, and nothing else."""
+    name = service.partition(".amazonaws.com")[0].replace(".", "-")[:32]
+    allowed = {"Effect": "Allow", "Action": action, "Resource": resource}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    return access.register(
+        f"arn:aws:sts::{account}:federated-user/{name}",
+        f"{account}:{name}",
+        seconds=SERVED_SECONDS,
+        AccountId=account,
+        PrincipalType="FederatedUser",
+        SessionPolicies={"Policy": policy, "PolicyArns": []},
+    )
 
 
 def _role(role_arn: str) -> Any:

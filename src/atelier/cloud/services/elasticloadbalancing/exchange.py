@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+GONE = 460
+"""What is logged for a client that went away."""
+
 
 @dataclass(eq=False)
 class Exchange:
@@ -39,7 +42,6 @@ class Exchange:
     received: int = 0
     sent: int = 0
     error: str = "-"
-    tells_metrics: bool = True
 
     def since(self) -> float:
         """Return the seconds that have passed since the request came."""

@@ -10,14 +10,14 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from atelier.cloud.context import Cloud, Refused
-from atelier.cloud.services.elasticloadbalancing import health, places, pool
+from atelier.cloud.services.elasticloadbalancing import access_logs, health, metrics, places, pool
 from atelier.cloud.services.elasticloadbalancing.doors import Door, Face
 from atelier.cloud.services.elasticloadbalancing.pool import Group, Target
 from atelier.cloud.services.elasticloadbalancing.service import (
@@ -92,7 +92,12 @@ class Live:
             **plain,
         )
         self._checks = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True), **plain)
-        self.speaker = Speaker(self.cloud, self.session, self.groups)
+        self.tally, self.log = metrics.Tally(), access_logs.Log()
+        self.speaker = Speaker(self.cloud, self.session, self.groups, self.tally, self.log)
+        self._reports = (
+            asyncio.create_task(self._again(metrics.EVERY, self.report)),
+            asyncio.create_task(self._again(access_logs.EVERY, self.write)),
+        )
 
     async def _end(self) -> None:
         for door in self._doors.values():
@@ -101,9 +106,37 @@ class Live:
         for group in self.groups.values():
             for target in group.targets.values():
                 target.rest(target.verdict)
-        await self.speaker.close()
+        for each in self._reports:
+            each.cancel()
+        await self.write()
         await self.session.close()
         await self._checks.close()
+
+    async def _again(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await work()
+            except Exception:  # what ends here would not come again
+                logger.exception("the load balancers' reports are incomplete")
+
+    async def report(self) -> None:
+        """Tell CloudWatch what has happened."""
+        used = {arn: users(self.cloud, arn) for arn in self.groups}
+        told = self.tally.take(self.groups, used)
+
+        def tell() -> None:
+            for name, value, dimensions in told:
+                self.cloud.metrics.put(metrics.NAMESPACE, name, value, dimensions)
+
+        await asyncio.to_thread(tell)
+
+    async def write(self) -> None:
+        """Put the access logs where they belong."""
+        for arn, lines in self.log.take().items():
+            balancer = load_balancers(self.cloud).get(arn)
+            if balancer is not None and access_logs.is_on(balancer["Attributes"]):
+                await asyncio.to_thread(access_logs.write, self.cloud, balancer, lines)
 
     async def _refresh(self) -> None:
         self._refresh_groups()
@@ -171,6 +204,9 @@ class Live:
             if record["LoadBalancerArn"] in balancers
         }
         self.speaker.learn(balancers, recorded)
+        self.log.kept = frozenset(
+            arn for arn, each in balancers.items() if access_logs.is_on(each["Attributes"])
+        )
         for arn in list(self._faces.keys() - wanted.keys()):
             self._close(arn, GRACE)
         for arn, (record, place) in wanted.items():

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from atelier.cloud.context import Cloud
-from atelier.cloud.services.elasticloadbalancing import attributes, live, places
+from atelier.cloud.services.elasticloadbalancing import access_logs, attributes, live, places
 from atelier.cloud.services.elasticloadbalancing.service import (
     SCOPE,
     SERVICE,
@@ -101,9 +101,12 @@ def modify_attributes(cloud: Cloud, request: Document) -> Document:
     """Change a load balancer's attributes."""
     arn = request["LoadBalancerArn"]
     given = attributes.checked(attributes.BALANCER, request["Attributes"])
+    record = balancer(cloud, arn)
+    attributes.complete({**record["Attributes"], **given})
+    if any(name.startswith("access_logs.") for name in given):
+        access_logs.try_out(cloud, record, {**record["Attributes"], **given})
     with load_balancers(cloud).lock:
         kept = {**balancer(cloud, arn)["Attributes"], **given}
-        attributes.complete(kept)
         load_balancers(cloud).change(arn, Attributes=kept)
     live.of(cloud).refresh()
     return {"Attributes": attributes.listed(kept)}

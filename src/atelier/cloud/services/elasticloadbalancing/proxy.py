@@ -15,14 +15,11 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from atelier.cloud.services.elasticloadbalancing import answers
-from atelier.cloud.services.elasticloadbalancing.exchange import Exchange
+from atelier.cloud.services.elasticloadbalancing.exchange import GONE, Exchange
 from atelier.cloud.services.elasticloadbalancing.pool import Target
 
 CONNECT = 10.0
 """Seconds in which a target has to take a connection."""
-
-GONE = 460
-"""What AWS logs for a client that went away."""
 
 # What belongs to one connection, and not to the message.
 OWN = frozenset(

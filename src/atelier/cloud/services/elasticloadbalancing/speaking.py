@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from aiohttp import web
@@ -21,11 +21,25 @@ from atelier.cloud.store import Record
 USUAL = {"http": 80, "https": 443}
 
 
+class Account(Protocol):
+    """What wants to know of every request."""
+
+    def add(self, exchange: Exchange) -> None:
+        """Take in a request that is over."""
+        ...
+
+
 class Speaker:
     """Answers for all listeners of one cloud."""
 
-    def __init__(self, cloud: Cloud, session: aiohttp.ClientSession, groups: Mapping[str, Group]) -> None:
-        self._cloud, self._session, self._groups = cloud, session, groups
+    def __init__(
+        self,
+        cloud: Cloud,
+        session: aiohttp.ClientSession,
+        groups: Mapping[str, Group],
+        *accounts: Account,
+    ) -> None:
+        self._cloud, self._session, self._groups, self._accounts = cloud, session, groups, accounts
         self._balancers: Mapping[str, Record] = {}
         self._listeners: Mapping[str, Record] = {}
         self._rules: Mapping[str, list[routing.Rule]] = {}
@@ -54,9 +68,6 @@ class Speaker:
 
         return Face(answer, keep_alive=shown["KeepAlive"], tls=tls)
 
-    async def close(self) -> None:
-        """End."""
-
     async def _answer(self, arn: str, request: web.BaseRequest) -> web.StreamResponse:
         listener = self._listeners.get(arn)
         balancer = self._balancers.get(listener["LoadBalancerArn"]) if listener else None
@@ -68,6 +79,8 @@ class Speaker:
             exchange.status = answer.status
         finally:
             exchange.ended = exchange.since()
+            for each in self._accounts:
+                each.add(exchange)
         return answer
 
     async def _acted(
