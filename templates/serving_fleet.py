@@ -37,7 +37,9 @@ def template() -> Template:
     t.add_output(Output("FleetReportsTopicArn", Value=Ref(topic)))
     t.add_output(Output("FleetLoadBalancerArn", Value=Ref(front.balancer)))
     t.add_output(Output("FleetLogGroupName", Value=Ref(group)))
-    return parts.tagged(t, "serving-fleet")
+    tagged = parts.tagged(t, "serving-fleet")
+    del tagged.resources["TaskNumber"].properties["Tags"]  # it belongs to the service, which has them
+    return tagged
 
 
 def execution_role(group: logs.LogGroup) -> iam.Role:

@@ -83,7 +83,13 @@ def _choose(cloud: Cloud, id: str, given: Properties) -> None:
     _retag(cloud, id, given.get("FileSystemTags") or [])
 
 
-def _retag(cloud: Cloud, id: str, tags: list[Document]) -> None:
+def _own(tags: list[Document]) -> list[Document]:
+    """Leave out the tags that CloudFormation adds in AWS's own name, which nobody else may set."""
+    return [each for each in tags if not str(each["Key"]).lower().startswith("aws:")]
+
+
+def _retag(cloud: Cloud, id: str, given: list[Document]) -> None:
+    tags = _own(given)
     had = {each["Key"] for each in _call(cloud, "ListTagsForResource", ResourceId=id)["Tags"]}
     if gone := sorted(had - {each["Key"] for each in tags}):
         _call(cloud, "UntagResource", ResourceId=id, TagKeys=gone)
@@ -111,7 +117,7 @@ def _drop_file_system(cloud: Cloud, ref: str, _properties: Properties) -> None:
 
 def _make_access_point(cloud: Cloud, request: Request) -> Made:
     given = dict(request.properties)
-    given["Tags"] = given.pop("AccessPointTags", [])
+    given["Tags"] = _own(given.pop("AccessPointTags", []))
     taken = {each["ClientToken"] for _, each in access_points(cloud).items()}
     names = (request.name[:64], *(f"{request.name[:56]}-{n}" for n in range(9999)))
     given.setdefault("ClientToken", next(each for each in names if each not in taken))
