@@ -29,6 +29,7 @@ SETTINGS = {
     "interval": 0.05,
     "stop_timeout": 2,
     "settle": 0.1,
+    "second": 0.02,
     "restart_delay": 0.05,
     "restart_delay_limit": 0.5,
     "shutdown_grace": 1,
@@ -70,7 +71,7 @@ class EcsWorld:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        (self.home / "ecs.json").write_text(json.dumps({**SETTINGS, **self.settings}))
+        self.write_settings()
         self.engine = TaskEngine()
         self.events, self.metrics, self.identity = FakeEvents(), FakeMetrics(), FakeIdentity()
         self.cloud = WorldCloud(
@@ -86,6 +87,10 @@ class EcsWorld:
             ecr=FakeEcr(),
         )
         self.up()
+
+    def write_settings(self) -> None:
+        """Let the next start of the services take the world's settings."""
+        (self.home / "ecs.json").write_text(json.dumps({**SETTINGS, **self.settings}))
 
     def up(self) -> None:
         """Start the services, as a cloud that begins does."""
@@ -181,6 +186,14 @@ class EcsWorld:
             **{"desiredCount": 1, **more},
         )  # fmt: skip
         return dict(made["service"])
+
+    def run(self, definition: str, **more: Any) -> dict[str, Any]:
+        """Run a task that no service wants."""
+        place = {"launchType": "FARGATE", "networkConfiguration": NETWORK}
+        return self.call("RunTask", cluster="c", taskDefinition=definition, **place, **more)
+
+    def task(self, task: dict[str, Any]) -> dict[str, Any]:
+        return dict(self.call("DescribeTasks", cluster="c", tasks=[task["taskArn"]])["tasks"][0])
 
     def service(self, name: str = "s") -> dict[str, Any]:
         return dict(self.call("DescribeServices", cluster="c", services=[name])["services"][0])

@@ -10,7 +10,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +72,7 @@ class ScriptRunning:
             **container.environment,
         }
         mounts.laid(container)
+        self._environment = environment
         self._popen = subprocess.Popen(
             [*mounts.sealed(container), sys.executable, "-S", "-c", source, *container.arguments],
             env=environment,
@@ -87,6 +88,9 @@ class ScriptRunning:
 
     def wait(self, timeout: float | None = None) -> int | None:
         return self._code if self._ended.wait(timeout) else None
+
+    def probe(self, command: Sequence[str], timeout: float) -> int | None:
+        return subprocess.call(command, timeout=timeout, env=self._environment)
 
     def stop(self, grace: float) -> int:
         self._signal(signal.SIGTERM)

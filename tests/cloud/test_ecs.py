@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import pytest
 from ecs_world import SERVE, EcsWorld, ask, is_settled
 
+from atelier.cloud.services.wire import ServiceError
+
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
 
 
@@ -176,3 +178,102 @@ def test_a_stopped_a_killed_and_an_unhealthy_task_are_replaced(world):
 
 def has_other(rows, *arns):
     return bool(rows) and rows[0]["taskArn"] not in arns and rows[0]["lastStatus"] == "RUNNING"
+
+
+def test_a_task_whose_own_health_check_fails_is_replaced(world, tmp_path):
+    check = {"command": ["CMD-SHELL", f"test ! -e {tmp_path}/ill-$PORT"], "interval": 5, "retries": 2}
+    world.serve(world.define(world.serving("v1"), healthCheck=check))
+    world.settled()
+    (before,) = world.tasks()
+
+    (tmp_path / "ill-8080").touch()
+    world.until(lambda: world.tasks("STOPPED"), bool)
+    (tmp_path / "ill-8080").unlink()
+    world.until(world.tasks, lambda rows: rows and rows[0]["healthStatus"] == "HEALTHY")
+
+    assert "HEALTHY" == before["healthStatus"] == before["containers"][0]["healthStatus"]
+    assert "Task failed container health checks" == world.tasks("STOPPED")[0]["stoppedReason"]
+
+
+def test_a_service_has_as_many_tasks_as_are_wanted(world):
+    world.serve(world.define(world.serving("v1")), desiredCount=1)
+    world.settled()
+
+    update(world, desiredCount=3)
+    world.until(world.service, lambda seen: seen["runningCount"] == 3)
+    update(world, desiredCount=0)
+    world.until(world.service, lambda seen: seen["runningCount"] == 0)
+
+    assert [] == world.tasks()
+    counts = [each["desiredCount"] for each in world.told("ECS Service Action") if "desiredCount" in each]
+    assert [3, 0] == counts
+
+
+def test_tasks_come_back_after_the_cloud_was_stopped(world):
+    address = balanced(world)
+    (before,) = world.tasks()
+
+    world.down()
+    world.up()
+    after = world.until(world.tasks, lambda rows: has_other(rows, before["taskArn"]))
+
+    assert "COMPLETED" == world.service()["deployments"][0]["rolloutState"]
+    assert (200, "v1") == world.until(lambda: ask(address), lambda answer: answer[0] == 200)
+    assert before["taskDefinitionArn"] == after[0]["taskDefinitionArn"]
+    assert "the local cloud was stopped" in world.tasks("STOPPED")[0]["stoppedReason"]
+
+
+def test_no_more_tasks_start_than_the_quota_allows(world):
+    world.down()
+    world.settings["tasks"] = 2
+    world.write_settings()
+    world.up()
+
+    world.serve(world.define(world.serving("v1")), desiredCount=3)
+    world.until(world.service, lambda seen: seen["runningCount"] == 2)
+
+    assert "limit on the number of tasks" in str([each["message"] for each in world.service()["events"]])
+    told = [each["eventName"] for each in world.told("ECS Service Action")]
+    assert 1 == told.count("SERVICE_TASK_PLACEMENT_FAILURE")
+    with pytest.raises(ServiceError, match="limit on the number of tasks"):
+        world.run("app")
+
+
+def test_a_task_alone_runs_with_its_overrides_and_ends_with_its_code(world):
+    world.define(world.image("job", "import os, sys; sys.exit(int(os.environ['CODE']))"))
+    overrides = {"containerOverrides": [{"name": "main", "environment": [{"name": "CODE", "value": "3"}]}]}
+
+    (task,) = world.run("app", overrides=overrides)["tasks"]
+    ended = world.until(lambda: world.task(task), lambda seen: seen["lastStatus"] == "STOPPED")
+
+    assert ("EssentialContainerExited", 3) == (ended["stopCode"], ended["containers"][0]["exitCode"])
+    states = [each["lastStatus"] for each in world.told("ECS Task State Change")]
+    assert [
+        *("PROVISIONING", "PENDING", "PENDING", "ACTIVATING", "RUNNING", "RUNNING"),
+        *("DEACTIVATING", "STOPPING", "STOPPED"),
+    ] == states
+
+
+def test_a_task_whose_image_is_not_there_says_so(world):
+    world.define("000000000000.dkr.ecr.us-east-1.amazonaws.com/nothing:1")
+
+    (task,) = world.run("app")["tasks"]
+    ended = world.until(lambda: world.task(task), lambda seen: seen["lastStatus"] == "STOPPED")
+
+    assert "TaskFailedToStart" == ended["stopCode"]
+    assert ended["stoppedReason"].startswith("CannotPullContainerError: cannot pull")
+
+
+def test_a_service_that_is_deleted_ends_its_tasks(world):
+    balanced(world)
+
+    with pytest.raises(ServiceError, match="scaled above 0"):
+        world.call("DeleteService", cluster="c", service="s")
+    with pytest.raises(ServiceError, match="Services are active"):
+        world.call("DeleteCluster", cluster="c")
+    world.call("DeleteService", cluster="c", service="s", force=True)
+    world.until(world.service, lambda seen: seen["status"] == "INACTIVE")
+
+    assert [] == world.tasks()
+    assert all(each.wait(0) is not None for each in world.engine.started)
+    assert "INACTIVE" == world.call("DeleteCluster", cluster="c")["cluster"]["status"]

@@ -214,9 +214,9 @@ class Process:
 
     def probe(self, command: Sequence[str], timeout: float) -> int | None:
         """Run a command as a process of the container's environment; return its exit code."""
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
         try:
-            return subprocess.run(command, check=False, timeout=timeout, **quiet, **self._place).returncode
+            return subprocess.call(command, timeout=timeout, **quiet, **self._place)
         except subprocess.TimeoutExpired:
             return None
         except OSError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from atelier.cloud.context import Cloud, Container, Mount, Refused
 from atelier.cloud.services.ecs import sizes
 from atelier.cloud.services.ecs.service import PRINCIPAL
+from atelier.cloud.services.efs import volumes
 from atelier.cloud.services.sagemaker import images
 from atelier.cloud.services.sagemaker.access import Access, Log, RoleError
 from atelier.cloud.services.wire import Document
@@ -88,31 +88,37 @@ class Maker:
     def _mounts(self, container: Document) -> tuple[Mount, ...]:
         known = {each["name"]: each.get("efsVolumeConfiguration") for each in self._definition["volumes"]}
         return tuple(
-            Mount(
-                source=self._folder(known[each["sourceVolume"]], each["sourceVolume"]),
-                target=each["containerPath"],
-                is_read_only=each.get("readOnly", False),
-            )
+            self._mount(each, known[each["sourceVolume"]], is_read_only=each.get("readOnly", False))
             for each in container["mountPoints"]
         )
 
-    def _folder(self, efs: Document | None, name: str) -> Path:
+    def _mount(self, point: Document, efs: Document | None, *, is_read_only: bool) -> Mount:
         if efs is None:
-            own: Path = self._cloud.home / "ecs" / "volumes" / self._task["Id"] / name
-            own.mkdir(parents=True, exist_ok=True, mode=0o700)
-            return own
-        access_point = efs.get("authorizationConfig", {}).get("accessPointId")
-        volumes: Any = importlib.import_module("atelier.cloud.services.efs.volumes")
+            folder: Path = self._cloud.home / "ecs" / "volumes" / self._task["Id"] / point["sourceVolume"]
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        else:
+            folder = self._directory(efs, is_read_only=is_read_only)
+        return Mount(source=folder, target=point["containerPath"], is_read_only=is_read_only)
+
+    def _directory(self, efs: Document, *, is_read_only: bool) -> Path:
+        """Return what the task sees of a file system: by its network, its role and the access point."""
+        access, network = efs.get("authorizationConfig", {}), self._task["Network"]
         try:
-            whole: Path = volumes.directory(self._cloud, efs["fileSystemId"], access_point)
+            volumes.reachable(
+                self._cloud, efs["fileSystemId"], network["subnets"], network.get("securityGroups", [])
+            )
+            return volumes.directory(
+                self._cloud,
+                efs["fileSystemId"],
+                access.get("accessPointId"),
+                path=efs.get("rootDirectory", "/"),
+                role_arn=self._definition.get("taskRoleArn") if access.get("iam") == "ENABLED" else None,
+                is_encrypted=efs.get("transitEncryption") == "ENABLED",
+                is_read_only=is_read_only,
+            )
         except Refused as refused:
             why = f"failed to invoke EFS utils commands to set up EFS volumes: {refused}"
             raise StartFailed(f"ResourceInitializationError: {why}") from refused
-        folder: Path = (whole / efs.get("rootDirectory", "/").lstrip("/")).resolve()
-        if not folder.is_dir() or not folder.is_relative_to(whole.resolve()):
-            what = f"{efs['fileSystemId']} has no directory {efs.get('rootDirectory')}"
-            raise StartFailed(f"ResourceInitializationError: {what}")
-        return folder
 
     def _secrets(self, container: Document) -> dict[str, str]:
         found = container.get("secrets", [])

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from atelier.cloud.context import Cloud
-from atelier.cloud.services.ecs import sizes
+from atelier.cloud.services.ecs import checks, sizes
 from atelier.cloud.services.ecs.service import (
     PRINCIPAL,
     SERVICE,
@@ -35,18 +35,12 @@ MEMBERS = frozenset(
 CONTAINER = frozenset(
     {
         *("name", "image", "cpu", "memory", "memoryReservation", "portMappings", "essential", "entryPoint"),
-        *(
-            "command",
-            "environment",
-            "mountPoints",
-            "secrets",
-            "stopTimeout",
-            "logConfiguration",
-        ),
-        *("readonlyRootFilesystem", "linuxParameters", "versionConsistency", "ulimits", "user"),
+        *("command", "environment", "mountPoints", "secrets", "stopTimeout", "logConfiguration"),
+        *("healthCheck", "readonlyRootFilesystem", "linuxParameters", "versionConsistency"),
     }
 )
-"""Members that take effect here, or (the last line's) harden what a container may do and are recorded."""
+"""Members that take effect here; readonlyRootFilesystem and linuxParameters harden a container on AWS, and are
+recorded here."""
 LINUX = frozenset({"initProcessEnabled", "capabilities"})
 EFS = frozenset({"fileSystemId", "rootDirectory", "transitEncryption", "authorizationConfig"})
 LOGS = frozenset({"awslogs-group", "awslogs-region", "awslogs-stream-prefix", "awslogs-create-group", "mode",
@@ -219,6 +213,7 @@ def _check_container(container: Document, volumes: set[str], *, has_role: bool) 
         if mount.get("sourceVolume") not in volumes:
             raise refused(f"Unknown volume '{mount.get('sourceVolume')}'.")
     _check_ports(container)
+    checks.check(container.get("healthCheck"))
     _check_access(container, has_role=has_role)
 
 

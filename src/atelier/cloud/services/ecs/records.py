@@ -22,6 +22,7 @@ def new(cloud: Cloud, cluster: str, definition: Record, **values: Any) -> Record
     """Make and store a task that is to run; *values* are members of its record."""
     id = new_id()
     arn, address = task_arn(cloud, cluster, id), _address(cloud)
+    network = values.pop("network").get("awsvpcConfiguration", {})
     record = {
         "taskArn": arn,
         "clusterArn": cluster_arn(cloud, cluster),
@@ -32,7 +33,7 @@ def new(cloud: Cloud, cluster: str, definition: Record, **values: Any) -> Record
         "cpu": definition["cpu"],
         "memory": definition["memory"],
         "availabilityZone": f"{cloud.region}a",
-        "attachments": [_interface(address, values.pop("network", {}))],
+        "attachments": [_interface(address, network)],
         "containers": [
             _container(cloud, cluster, arn, address, each) for each in definition["containerDefinitions"]
         ],
@@ -45,7 +46,13 @@ def new(cloud: Cloud, cluster: str, definition: Record, **values: Any) -> Record
         "enableExecuteCommand": False,
         "version": 1,
         "Id": id,
+        "Checked": [
+            each["name"]
+            for each in definition["containerDefinitions"]
+            if each.get("healthCheck") and each["essential"]
+        ],
         "Address": address,
+        "Network": network,
         **values,
     }
     tasks(cloud).put(id, record)
@@ -73,6 +80,18 @@ def change_container(cloud: Cloud, id: str, name: str, **values: Any) -> None:
         if record is not None:
             found = [{**each, **values} if each["name"] == name else each for each in record["containers"]]
             tasks(cloud).change(id, containers=found)
+
+
+def change_health(cloud: Cloud, id: str, name: str, status: str) -> None:
+    """Change what the checks of one container say; the task is as healthy as its least healthy one."""
+    change_container(cloud, id, name, healthStatus=status)
+    with tasks(cloud).lock:
+        record = tasks(cloud).get(id)
+        if record is None:
+            return
+        seen = [each["healthStatus"] for each in record["containers"] if each["name"] in record["Checked"]]
+        worst = next((each for each in ("UNHEALTHY", "UNKNOWN") if each in seen), "HEALTHY")
+        tasks(cloud).change(id, healthStatus=worst)
 
 
 def stopping(cloud: Cloud, id: str, code: str, reason: str, **values: Any) -> Record | None:
@@ -119,9 +138,8 @@ def _address(cloud: Cloud) -> str:
 
 
 def _interface(address: str, network: Document) -> Document:
-    subnets = network.get("awsvpcConfiguration", {}).get("subnets") or [""]
     details = {
-        "subnetId": secrets.choice(subnets),
+        "subnetId": secrets.choice(network["subnets"]),
         "networkInterfaceId": f"eni-{secrets.token_hex(9)[:17]}",
         "privateIPv4Address": address,
     }

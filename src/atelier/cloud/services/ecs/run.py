@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from atelier.cloud.context import Cloud, Refused, Running
+from atelier.cloud.context import Cloud, Refused, Running, RunningContainer
 from atelier.cloud.services.ecs import balancing, definitions, live, records
+from atelier.cloud.services.ecs.checks import Checks
 from atelier.cloud.services.ecs.containers import Maker, StartFailed
 from atelier.cloud.services.ecs.service import now
 from atelier.cloud.services.sagemaker.access import Log
@@ -107,8 +108,18 @@ class Run:
             raise StartFailed(f"CannotStartContainerError: {refused}") from refused
         self._running[name] = running
         records.change_container(self._cloud, self.id, name, lastStatus="RUNNING", imageDigest=digest)
-        is_essential = definition.get("essential", True)
+        is_essential = definition["essential"]
+        if "healthCheck" in definition:
+            self._check(definition, running)
         self._watchers.append(self._cloud.spawn(self._watch, name, running, is_essential))
+
+    def _check(self, definition: Document, running: RunningContainer) -> None:
+        def say(status: str) -> None:
+            records.change_health(self._cloud, self.id, definition["name"], status)
+            self._state.changed.set()
+
+        checks = Checks(definition["healthCheck"], self._state.settings.second, say, self._wanted_end)
+        self._watchers.append(self._cloud.spawn(checks.run, running))
 
     def _open_log(self, definition: Document) -> Callable[[str], None]:
         log = self._maker.log(definition)

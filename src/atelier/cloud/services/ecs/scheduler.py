@@ -101,10 +101,10 @@ class Scheduler:
             return "waiting", task["lastStatus"]
         if task["healthStatus"] == "UNHEALTHY":
             return "failing", "Task failed container health checks"
-        if task.get("HasChecks") and task["healthStatus"] != "HEALTHY":
+        if task["Checked"] and task["healthStatus"] != "HEALTHY":
             return "waiting", "container health checks"
         age = at - task.get("RunsSince", at)
-        if not task["Balancers"] and not task.get("HasChecks"):
+        if not task["Balancers"] and not task["Checked"]:
             return ("healthy", "") if age >= self.state.settings.settle else ("waiting", "just started")
         health, why = balancing.health(self.cloud, task)
         grace = service.get("healthCheckGracePeriodSeconds") or 0
@@ -179,7 +179,6 @@ class Scheduler:
             Service=key,
             Deployment=primary["id"],
             Balancers=primary["Balancers"],
-            HasChecks=any(each.get("healthCheck") for each in definition["containerDefinitions"]),
             **providers(primary, mine),
             tags=_tags(service, definition),
         )

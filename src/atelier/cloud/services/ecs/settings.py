@@ -26,6 +26,9 @@ class Settings:
     drain_limit: float = 300
     """Seconds that a stopping task waits at most for its load balancer to let go of it."""
 
+    second: float = 1
+    """Seconds that a second of a container health check's interval lasts here."""
+
     settle: float = 1
     """Seconds for which a task must run to count as healthy, when nothing else checks it."""
 
