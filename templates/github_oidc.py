@@ -142,5 +142,4 @@ def pushes() -> list[Statement]:
             StringEqualsIfExists={"codecommit:References": [FOLLOWED]},  # git's first words name no branch
         ),
         allow([f"codepipeline:{each}" for each in (*follow, "StartPipelineExecution")], *pipelines),
-        allow(["codepipeline:ListPipelines"], arn("codepipeline", "*")),
     ]

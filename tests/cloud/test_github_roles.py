@@ -1,16 +1,21 @@
 """The rendered stack of GitHub's roles, deployed: what a workflow's token opens, and what it does not."""
 
 import json
+import os
 
 import boto3
+import git
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from click.testing import CliRunner
 from stacks import trust
 from token_issuer import Issuer, rsa_key, serving
 
 from atelier import synth
+from atelier.cli.main import cli
+from atelier.client import session
 from atelier.client.errors import Problem
 from atelier.stacks import Stack, Stacks
 from atelier.templates import github_oidc
@@ -160,6 +165,96 @@ def test_the_pushing_role_starts_our_pipelines_and_nothing_else(taken):
     ):
         with pytest.raises(ClientError, match=r"AccessDenied|not authorized"):
             refused()
+
+
+@pytest.fixture(scope="module")
+def pipeline(cloud, place):
+    """A pipeline by the name that the role may push to; a person would decide on what it brings."""
+    trusted = json.dumps(trust("codepipeline.amazonaws.com"))
+    made = cloud.client("iam").create_role(RoleName="acme-pipeline", AssumeRolePolicyDocument=trusted)
+
+    def stage(name, category, provider, **configuration):
+        kind = {"category": category, "owner": "AWS", "provider": provider, "version": "1"}
+        made = [{"name": "Code"}] if category == "Source" else []
+        action = {"name": name, "actionTypeId": kind, "configuration": configuration, "outputArtifacts": made}
+        return {"name": name, "actions": [action]}
+
+    follows = {"RepositoryName": "github-acme-source", "BranchName": "main", "PollForSourceChanges": "false"}
+    cloud.client("codepipeline").create_pipeline(
+        pipeline={
+            "name": "acme-training",
+            "pipelineType": "V2",
+            "roleArn": made["Role"]["Arn"],
+            "artifactStore": {"type": "S3", "location": "github-others-of-acme"},
+            "stages": [
+                stage("Source", "Source", "CodeCommit", **follows),
+                stage("Approve", "Approval", "Manual"),
+            ],
+        }
+    )
+    yield "acme-training"
+    cloud.client("codepipeline").delete_pipeline(name="acme-training")
+
+
+@pytest.fixture
+def runner(cloud, issuer, tmp_path, monkeypatch):
+    """Run a command as a runner does: with a role's name and a token in a file, and with no key."""
+    work = tmp_path / "work"
+    with git.Repo.init(work, initial_branch="main") as repository:
+        (work / "file.txt").write_text("text")
+        repository.index.add(["file.txt"])
+        somebody = git.Actor("Tester", "tester@example.invalid")
+        repository.index.commit("Write text", author=somebody, committer=somebody)
+
+    def run(role, *words, **claims):
+        (tmp_path / "token").write_text(issuer.token(**claims))
+        for name in [each for each in os.environ if each.startswith("AWS_")]:
+            monkeypatch.delenv(name)
+        for name, value in {
+            "AWS_ENDPOINT_URL": cloud.endpoint,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ROLE_ARN": role,
+            "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"),
+            "AWS_CONFIG_FILE": str(tmp_path / "none"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(work)
+        return CliRunner().invoke(cli, words, obj=session.here())
+
+    return run
+
+
+def test_a_runner_pushes_with_its_token_alone_and_another_repositorys_runner_does_not(
+    cloud, roles, pipeline, runner
+):
+    push = roles["GithubPushRoleArn"], "pipeline", "push", pipeline, "--json"
+    branch = {"repositoryName": "github-acme-source", "branchName": "main"}
+
+    refused = runner(*push, **{**ON_MAIN, "sub": "repo:mallory@9/models@10:ref:refs/heads/main"})
+    with pytest.raises(ClientError, match="BranchDoesNotExist"):
+        cloud.client("codecommit").get_branch(**branch)
+    pushed = runner(*push, **ON_MAIN)
+
+    assert 0 != refused.exit_code
+    assert "Not authorized to perform sts:AssumeRoleWithWebIdentity" in refused.stderr
+    assert 0 == pushed.exit_code, pushed.output
+    found = cloud.client("codecommit").get_branch(**branch)["branch"]["commitId"]
+    assert found == json.loads(pushed.stdout)["after"]
+
+
+def test_a_runner_starts_a_pipeline_with_its_token_alone(cloud, roles, pipeline, runner):
+    before = cloud.client("codepipeline").list_pipeline_executions(pipelineName=pipeline)
+
+    started = runner(roles["GithubPushRoleArn"], "pipeline", "start", pipeline, "--json", **ON_MAIN)
+
+    assert 0 == started.exit_code, started.output
+    after = cloud.client("codepipeline").list_pipeline_executions(pipelineName=pipeline)
+    (new,) = {each["pipelineExecutionId"] for each in after["pipelineExecutionSummaries"]} - {
+        each["pipelineExecutionId"] for each in before["pipelineExecutionSummaries"]
+    }
+    assert new == json.loads(started.stdout)["execution_id"]
 
 
 def test_the_stack_as_it_is_makes_githubs_provider_once_and_believes_no_other_issuer(cloud, place, taken):

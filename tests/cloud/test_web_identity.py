@@ -1,6 +1,7 @@
 """Taking a role with a token: only what its issuer signed, for us, for now, and as the role's trust says."""
 
 import json
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -265,6 +266,23 @@ def test_an_issuer_that_publishes_nonsense_is_refused_and_the_cloud_lives_on(sts
         assert "InvalidIdentityToken" == refusal(sts, role, issuer.token())[0]
     issuer.documents = {"/.well-known/jwks": json.dumps({"keys": [7, {"kid": "first"}]}).encode()}
     assert "InvalidIdentityToken" == refusal(sts, role, issuer.token())[0]
+
+
+def test_an_issuer_that_cannot_be_reached_is_told_and_delays_nobody_else(cloud, sts, issuer, trusted):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"https://127.0.0.1:{mute.getsockname()[1]}"  # takes the connection and never says a word
+        arn = cloud.client("iam").create_open_id_connect_provider(Url=url, ClientIDList=[AUDIENCE])[
+            "OpenIDConnectProviderArn"
+        ]
+        role, token = trusted(), issuer.token()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(refusal, sts, role, issuer.token(iss=url))
+            assert assume(sts, role, token)["Credentials"]
+            assert not waiting.done()
+            assert "IDPCommunicationError" == waiting.result()[0]
+    assert "IDPCommunicationError" == refusal(sts, role, issuer.token(iss=url))[0]
+    cloud.client("iam").delete_open_id_connect_provider(OpenIDConnectProviderArn=arn)
+    assert "InvalidIdentityToken" == refusal(sts, role, issuer.token(iss=url))[0]
 
 
 def test_an_issuer_whose_certificate_nobody_vouches_for_is_not_believed(
