@@ -1,8 +1,9 @@
 """The train-and-deploy state machine, as data.
 
-Names in ``${...}`` are filled in by the stack; a string ``raw:${...}`` becomes a number, a boolean or an
-object. The state's data hold the input under ``flow``, and beside it what each state found out. Whatever
-fails goes to TakeBack: what serves is never touched here.
+Names in ``${...}`` are filled in by the stack; a string ``raw:${...}`` becomes a number, a boolean, a list or
+an object, and ``more:${...}`` what follows in a list or an object, or nothing. The state's data hold the
+input under ``flow``, and beside it what each state found out. Whatever fails goes to TakeBack: what serves is
+never touched here.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ LAMBDA_ERRORS = [
     "Lambda.SdkClientException",
     "Lambda.TooManyRequestsException",
 ]
+SHARED = "shared"
+"""The channel in which jobs find what earlier ones have left."""
+
 POLL_SECONDS = 2
 POLLS = 1800
 
@@ -39,7 +43,25 @@ def definition() -> str:
     """Return the definition in Amazon States Language."""
     states = {**_training(), **_candidate(), **_outcome()}
     document = {"Comment": __doc__.partition("\n")[0], "StartAt": "Begin", "States": states}
-    return re.sub(r'"raw:(\$\{\w+\})"', r"\1", json.dumps(document, indent=1))
+    text = re.sub(r',\s*"more:(\$\{\w+\})"(: "")?', r"\1", json.dumps(document, indent=1))
+    return re.sub(r'"raw:(\$\{\w+\})"', r"\1", text)
+
+
+def shared_channel() -> str:
+    """Return the channel that is a file system, as it follows other channels."""
+    source = {
+        "FileSystemId": "${TrainingFileSystemId}",
+        "FileSystemType": "EFS",
+        "FileSystemAccessMode": "rw",
+        "DirectoryPath": "/",
+    }
+    channel = {"ChannelName": SHARED, "DataSource": {"FileSystemDataSource": source}}
+    return f", {json.dumps(channel)}"
+
+
+def network() -> str:
+    """Return where in a VPC a job is, as it follows what else a job has; with lists to be filled in."""
+    return ', "VpcConfig": {"Subnets": ["${Subnets}"], "SecurityGroupIds": ["${Groups}"]}'
 
 
 def task(resource: str, parameters: State, then: str, *, keep: str | None = None, **more: Any) -> State:
@@ -121,7 +143,8 @@ def _training_job() -> State:
                         "S3Uri.$": "$.flow.data_uri",
                     }
                 },
-            }
+            },
+            "more:${SharedChannel}",
         ],
         "OutputDataConfig": {"S3OutputPath": "s3://${DataBucketName}/models"},
         "CheckpointConfig": {
@@ -134,6 +157,7 @@ def _training_job() -> State:
         },
         "EnableManagedSpotTraining": "raw:${IsSpot}",
         "StoppingCondition": "raw:${StoppingCondition}",
+        "more:${Network}": "",
     }
 
 

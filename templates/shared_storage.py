@@ -8,6 +8,7 @@ from troposphere import (
     Equals,
     GetAtt,
     If,
+    Join,
     NoValue,
     Output,
     Parameter,
@@ -48,6 +49,7 @@ def template() -> Template:
     t = parts.stack(__doc__ or "", parts.PREFIX, VPC, SUBNETS, TRAINING)
     t.add_condition("IsTrainingAllowed", Equals(Ref(TRAINING), "true"))
     clients, group = security_groups(t)
+    jobs = t.add_resource(job_group())
     files = t.add_resource(file_system())
     for zone in (0, 1):
         t.add_resource(
@@ -65,6 +67,8 @@ def template() -> Template:
     t.add_output(Output("AccessPointArn", Value=GetAtt(point, "Arn")))
     t.add_output(Output("FileSystemSecurityGroupId", Value=GetAtt(group, "GroupId")))
     t.add_output(Output("FileSystemClientGroupId", Value=GetAtt(clients, "GroupId")))
+    members = [GetAtt(each, "GroupId") for each in (clients, jobs)]
+    t.add_output(Output("TrainingGroupIds", Value=Join(",", members)))
     return parts.tagged(t, "shared-storage")
 
 
@@ -107,6 +111,20 @@ def security_groups(t: Template) -> tuple[ec2.SecurityGroup, ec2.SecurityGroup]:
         )
     )
     return clients, group
+
+
+def job_group() -> ec2.SecurityGroup:
+    """Let training jobs reach S3 and the other services of AWS, and be reached by nobody."""
+    return ec2.SecurityGroup(
+        "TrainingGroup",
+        GroupDescription="Training jobs that mount the shared file system",
+        VpcId=Ref(VPC),
+        SecurityGroupEgress=[
+            ec2.SecurityGroupRule(
+                Description="AWS by TLS", IpProtocol="tcp", FromPort=443, ToPort=443, CidrIp="0.0.0.0/0"
+            )
+        ],
+    )
 
 
 def file_system() -> efs.FileSystem:

@@ -6,9 +6,13 @@ from troposphere import (
     Equals,
     GetAtt,
     If,
+    Join,
+    Not,
+    NoValue,
     Output,
     Parameter,
     Ref,
+    Split,
     Sub,
     Template,
     awslambda,
@@ -72,6 +76,27 @@ MAX_REGRESSION = Parameter(
     Default="0.05",
     Description="The share by which a model may be worse than the version that serves.",
 )
+FILE_SYSTEM = Parameter(
+    "TrainingFileSystemId",
+    Type="String",
+    Default="",
+    AllowedPattern="|fs-[0-9a-f]{8,17}",
+    Description="The file system in which jobs keep what the next one can use; empty: none.",
+)
+SUBNETS = Parameter(
+    "TrainingSubnetIds",
+    Type="String",
+    Default="",
+    AllowedPattern="|subnet-[0-9a-f]+(,subnet-[0-9a-f]+)*",
+    Description="With a file system: the subnets that jobs are in, separated by commas.",
+)
+GROUPS = Parameter(
+    "TrainingGroupIds",
+    Type="String",
+    Default="",
+    AllowedPattern="|sg-[0-9a-f]+(,sg-[0-9a-f]+)*",
+    Description="With a file system: the security groups of jobs, which it and AWS let in.",
+)
 
 TUNABLE = (
     TRAINING_STEPS,
@@ -83,6 +108,9 @@ TUNABLE = (
     STARTUP,
     MAX_BITS,
     MAX_REGRESSION,
+    FILE_SYSTEM,
+    SUBNETS,
+    GROUPS,
 )
 """What an installation may choose; the pipeline has the same parameters and hands them on."""
 
@@ -107,6 +135,7 @@ def template() -> Template:
     """Render the training flow's stack."""
     t = parts.stack(__doc__ or "", *SHARED, *BUILT, *TUNABLE)
     t.add_condition("IsSpot", Equals(Ref(SPOT), "true"))
+    t.add_condition("HasFileSystem", Not(Equals(Ref(FILE_SYSTEM), "")))
     t.add_resource(parts.layer())
     functions = {
         "Gate": gate_function(t),
@@ -195,7 +224,7 @@ def may_discard() -> list[Statement]:
 
 def sagemaker_role() -> iam.Role:
     """Let training jobs and endpoints read their data, keep their models, and write logs and metrics."""
-    return parts.role(
+    made = parts.role(
         "SageMakerRole",
         "sagemaker.amazonaws.com",
         allow(["s3:GetObject"], *objects(parts.DATA_BUCKET, "data/*", "models/*", "checkpoints/*")),
@@ -220,6 +249,28 @@ def sagemaker_role() -> iam.Role:
             StringLike={"cloudwatch:namespace": ["/aws/sagemaker/*", "aws/sagemaker/*"]},
         ),
     )
+    policy = made.Policies[0].PolicyDocument
+    policy["Statement"] += [If("HasFileSystem", each, NoValue) for each in may_enter_vpc()]
+    return made
+
+
+def may_enter_vpc() -> list[Statement]:
+    """Allow SageMaker to give a job an address in the VPC, and to find the file system there."""
+    interface = arn("ec2", "network-interface/*")
+    kinds = ("NetworkInterfaces", "Vpcs", "DhcpOptions", "Subnets", "SecurityGroups")
+    own = ["CreateNetworkInterfacePermission", "DeleteNetworkInterface", "DeleteNetworkInterfacePermission"]
+    return [
+        allow(
+            ["ec2:CreateNetworkInterface"],
+            *(interface, arn("ec2", "subnet/*"), arn("ec2", "security-group/*")),
+        ),
+        allow([f"ec2:{each}" for each in own], interface),
+        allow([f"ec2:Describe{each}" for each in kinds], "*"),
+        allow(
+            ["elasticfilesystem:DescribeMountTargets"],
+            arn("elasticfilesystem", "file-system/${TrainingFileSystemId}"),
+        ),
+    ]
 
 
 def state_machine_role(sagemaker: iam.Role, *functions: awslambda.Function) -> iam.Role:
@@ -264,6 +315,12 @@ def state_machine(
             ),
             Sub('{"MaxRuntimeInSeconds": ${TrainingSeconds}}'),
         ),
+        "SharedChannel": If("HasFileSystem", Sub(flow.shared_channel()), ""),
+        "Network": If(
+            "HasFileSystem",
+            Sub(flow.network(), Subnets=_quoted(SUBNETS), Groups=_quoted(GROUPS)),
+            "",
+        ),
         **{f"{name}Arn": GetAtt(each, "Arn") for name, each in functions.items()},
     }
     return stepfunctions.StateMachine(
@@ -272,3 +329,8 @@ def state_machine(
         RoleArn=GetAtt(role, "Arn"),
         DefinitionString=Sub(flow.definition(), **values),
     )
+
+
+def _quoted(listed: Parameter) -> Join:
+    """Return what is between the brackets of a JSON list, but for its first and last quotation marks."""
+    return Join('", "', Split(",", Ref(listed)))

@@ -25,6 +25,10 @@ UNBOUNDED = {
         f"ssmmessages:{each}": "a channel of Session Manager has no ARN"
         for each in ("CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel")
     },
+    **{
+        f"ec2:Describe{each}": "EC2 knows no resource for listings"
+        for each in ("NetworkInterfaces", "Vpcs", "DhcpOptions", "Subnets", "SecurityGroups")
+    },
     "xray:PutTraceSegments": "a trace has no ARN",
     "xray:PutTelemetryRecords": "a trace has no ARN",
 }
@@ -35,6 +39,7 @@ RETAINED = {
     "AWS::ECR::Repository",
     "AWS::KMS::Key",
     "AWS::CodeCommit::Repository",
+    "AWS::EFS::FileSystem",
 }
 
 every_template = pytest.mark.parametrize("name", synth.TEMPLATES)
@@ -197,6 +202,8 @@ def test_a_parameter_of_a_stack_is_an_output_of_one_before_it_or_has_a_default()
         "storage": [],
         "account": [],
         "registry": ["storage"],
+        "network": [],
+        "shared-storage": ["network"],
         "training-pipeline": ["storage", "registry"],
         "middleware-state": ["storage"],
         "middleware-images": ["storage", "middleware-state"],
