@@ -36,6 +36,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers as its server's `paths` say, else with its name."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: Any
 
     def do_GET(self) -> None:
@@ -131,15 +132,15 @@ class World:
         request = {"Name": name, "Protocol": "HTTP", "Port": 80, "VpcId": "vpc-1", "TargetType": "ip"}
         made = self("CreateTargetGroup", **{**request, **QUICK, **more})["TargetGroups"][0]
         arn = str(made["TargetGroupArn"])
-        key = "deregistration_delay.timeout_seconds"
-        self(
-            "ModifyTargetGroupAttributes",
-            TargetGroupArn=arn,
-            Attributes=[{"Key": key, "Value": str(delay)}],
-        )
+        self.attribute(arn, "deregistration_delay.timeout_seconds", str(delay))
         if members:
             self("RegisterTargets", TargetGroupArn=arn, Targets=[self.target(each) for each in members])
         return arn
+
+    def attribute(self, group: str, name: str, value: str) -> None:
+        """Change one attribute of a target group."""
+        given = [{"Key": name, "Value": value}]
+        self("ModifyTargetGroupAttributes", TargetGroupArn=group, Attributes=given)
 
     def target(self, service: Service) -> dict[str, Any]:
         """A service as RegisterTargets names it."""

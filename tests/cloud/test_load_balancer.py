@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
+import shlex
+import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from load_balancer_world import World, ask
+from load_balancer_world import World, ask, connected, forward
+
+from atelier.cloud.services.elasticloadbalancing import access_logs, live
+from atelier.cloud.services.elasticloadbalancing.exchange import Exchange
 
 
 @pytest.fixture
@@ -82,3 +89,307 @@ def test_a_target_that_begins_to_fail_gets_no_more_requests(world):
     world.until(group, bad, "unhealthy")
 
     assert {b"good"} == {ask(name)[1] for _ in range(4)}
+
+
+def test_targets_take_turns(world):
+    one, two = world.service("one"), world.service("two")
+    _, name = world.fleet(one, two)
+
+    assert 10 == [ask(name)[1] for _ in range(20)].count(b"one")
+
+
+def test_the_least_busy_target_is_asked_where_the_group_says_so(world):
+    busy, free = world.service("busy"), world.service("free")
+    group, name = world.fleet(busy, free)
+    world.attribute(group, "load_balancing.algorithm.type", "least_outstanding_requests")
+    begun, go_on = threading.Event(), threading.Event()
+    for each in (busy, free):
+        each.paths["/long"] = lambda handler: (begun.set(), go_on.wait(20), handler.reply(200, b"long"))
+    with ThreadPoolExecutor() as pool:
+        long = pool.submit(ask, name, "/long")
+        begun.wait(10)
+        asked = {ask(name)[1] for _ in range(6)}
+        go_on.set()
+
+    assert 1 == len(asked)
+    assert 200 == long.result()[0]
+
+
+def test_an_answer_is_passed_on_as_it_comes(world):
+    service, go_on = world.service(), threading.Event()
+
+    def drip(handler):
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(b"5\r\nfirst\r\n")
+        go_on.wait(20)
+        handler.wfile.write(b"4\r\nlast\r\n0\r\n\r\n")
+
+    service.paths["/drip"] = drip
+    _, name = world.fleet(service)
+
+    with connected(name) as connection:
+        connection.request("GET", "/drip")
+        answer = connection.getresponse()
+        first = answer.read1()
+        go_on.set()
+
+        assert (b"first", b"last") == (first, answer.read())
+
+
+def test_a_body_is_passed_on_whole_and_its_connection_is_used_again(world):
+    service = world.service()
+    _, name = world.fleet(service)
+    large = b"x" * 3_000_000
+
+    with connected(name) as connection:
+        for number in range(3):
+            connection.request("POST", f"/{number}", large, {"Expect": "100-continue"})
+            assert b"one" == connection.getresponse().read()
+
+    assert [large] * 3 == service.bodies
+
+
+def test_a_header_of_one_connection_goes_no_further(world):
+    service = world.service()
+    _, name = world.fleet(service)
+
+    ask(name, "/a", Connection="X-Mine", X_Mine="1", X_Forwarded_For="10.0.0.9", Keep_Alive="5", Cookie="a=b")
+
+    [seen] = service.asked("/a")
+    assert "a=b" == seen["Cookie"]
+    assert "10.0.0.9, 127.0.0.1" == seen["X-Forwarded-For"]
+    assert set() == {"X-Mine", "Keep-Alive"} & seen.keys()
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("append", "1.2.3.4, 127.0.0.1"), ("preserve", "1.2.3.4"), ("remove", None)],
+)
+def test_who_a_request_is_for_is_told_as_the_attribute_says(world, mode, expected):
+    service = world.service()
+    balancer, name = world.balancer(**{"routing.http.xff_header_processing.mode": mode})
+    group = world.group(service)
+    world.listener(balancer, forward(group))
+    world.until(group, service, "healthy")
+
+    ask(name, "/a", X_Forwarded_For="1.2.3.4")
+
+    assert expected == service.asked("/a")[0].get("X-Forwarded-For")
+
+
+def test_without_targets_the_answer_is_503(world):
+    balancer, name = world.balancer()
+    world.listener(balancer, forward(world.group()))
+
+    status, body, headers = ask(name)
+
+    assert 503 == status
+    assert b"503 Service Temporarily Unavailable" in body
+    assert "awselb/2.0" == headers["Server"]
+
+
+def test_a_target_that_is_gone_is_502_and_breaks_off_what_it_had_begun(world):
+    service = world.service()
+    _, name = world.fleet(service)
+
+    def break_off(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "100")
+        handler.end_headers()
+        handler.wfile.write(b"half")
+        handler.wfile.flush()
+        handler.connection.shutdown(socket.SHUT_RDWR)
+
+    service.paths["/half"] = break_off
+    service.paths["/none"] = lambda handler: handler.connection.shutdown(socket.SHUT_RDWR)
+
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        ask(name, "/half")
+    assert 502 == ask(name, "/none", "POST", b"x")[0]
+
+    service.die()
+
+    assert 502 == ask(name)[0]
+
+
+def test_a_target_that_says_no_http_is_502(world):
+    service = world.service()
+    _, name = world.fleet(service)
+    service.paths["/odd"] = lambda handler: handler.wfile.write(b"what?\r\n\r\n")
+
+    assert 502 == ask(name, "/odd")[0]
+
+
+def test_a_target_that_takes_too_long_is_504(world):
+    service, go_on = world.service(), threading.Event()
+    service.paths["/slow"] = lambda handler: go_on.wait(20)
+    balancer, name = world.balancer(**{"idle_timeout.timeout_seconds": "1"})
+    group = world.group(service)
+    world.listener(balancer, forward(group))
+    world.until(group, service, "healthy")
+
+    assert 504 == ask(name, "/slow")[0]
+    go_on.set()
+
+
+def test_what_is_no_http_is_refused_by_the_load_balancer_itself(world):
+    _, name = world.fleet(world.service())
+    host, _, port = name.partition(":")
+
+    with socket.create_connection((host, int(port or 80))) as connection:
+        connection.sendall(b"nonsense\r\n\r\n")
+        said = connection.recv(4096)
+
+    assert said.startswith(b"HTTP/1.1 400 Bad Request") or said.startswith(b"HTTP/1.0 400 Bad Request")
+    assert b"aiohttp" not in said
+
+
+def test_rules_choose_by_path_host_header_method_and_query(world):
+    names = ("path", "host", "header", "method", "query", "other")
+    services = {name: world.service(name) for name in names}
+    groups = {name: world.group(services[name], name=name) for name in names}
+    balancer, name = world.balancer()
+    listener = world.listener(balancer, forward(groups["other"]))
+    conditions = {
+        "path": {"Field": "path-pattern", "Values": ["/img/*.png", "/b?d"]},
+        "host": {"Field": "host-header", "Values": ["*.example.com"]},
+        "header": {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "X-A", "Values": ["v*"]}},
+        "method": {"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["PUT"]}},
+        "query": {"Field": "query-string", "QueryStringConfig": {"Values": [{"Key": "q", "Value": "1"}]}},
+    }  # fmt: skip
+    for number, (key, condition) in enumerate(conditions.items(), 1):
+        world("CreateRule", ListenerArn=listener, Priority=number, Conditions=[condition],
+              Actions=[forward(groups[key])])  # fmt: skip
+    for key, each in services.items():
+        world.until(groups[key], each, "healthy")
+
+    assert b"path" == ask(name, "/img/x.png")[1]
+    assert b"path" == ask(name, "/bad")[1]
+    assert b"host" == ask(name, "/img/x.gif", Host="WWW.example.com:80")[1]
+    assert b"header" == ask(name, X_A="Value")[1]
+    assert b"method" == ask(name, method="PUT", body=b"")[1]
+    assert b"query" == ask(name, "/?a=2&q=1")[1]
+    assert b"other" == ask(name, "/?q=2", Host="example.com")[1]
+
+
+def test_weights_share_requests_out(world):
+    one, two, none = (world.service(each) for each in ("one", "two", "none"))
+    groups = [world.group(each, name=each.name) for each in (one, two, none)]
+    balancer, name = world.balancer()
+    rows = [
+        {"TargetGroupArn": arn, "Weight": weight} for arn, weight in zip(groups, (30, 10, 0), strict=True)
+    ]
+    world.listener(balancer, {"Type": "forward", "ForwardConfig": {"TargetGroups": rows}})
+    for group, each in zip(groups, (one, two, none), strict=True):
+        world.until(group, each, "healthy")
+
+    answers = [ask(name)[1] for _ in range(120)]
+
+    assert answers.count(b"one") > answers.count(b"two") > 0
+    assert 0 == answers.count(b"none")
+
+
+def test_a_redirect_keeps_what_it_does_not_change(world):
+    balancer, name = world.balancer()
+    config = {"Protocol": "HTTPS", "Port": "8443", "Host": "new.#{host}", "StatusCode": "HTTP_302"}
+    world.listener(balancer, {"Type": "redirect", "RedirectConfig": config})
+
+    status, _, headers = ask(name, "/a/b?c=d", Host="old.example")
+
+    assert 302 == status
+    assert "https://new.old.example:8443/a/b?c=d" == headers["Location"]
+
+
+def test_all_is_there_again_after_a_restart_and_drains_go_on(world):
+    stays, leaves = world.service("stays"), world.service("leaves")
+    group, name = world.fleet(stays, leaves, delay=3600)
+    world.deregister(group, leaves)
+
+    world.stop()
+    with pytest.raises(OSError):
+        ask(name)
+    world.start()
+    world.until(group, stays, "healthy")
+
+    assert {b"stays"} == {ask(name)[1] for _ in range(4)}
+    assert "draining" == world.state(group, leaves)
+
+
+def test_a_target_that_comes_back_while_it_drains_serves_again(world):
+    service = world.service()
+    group, name = world.fleet(service, delay=3600)
+    world.deregister(group, service)
+
+    assert 503 == ask(name)[0]
+
+    world.register(group, service)
+    world.until(group, service, "healthy")
+
+    assert 200 == ask(name)[0]
+
+
+def test_changing_rules_while_clients_ask_fails_no_request(world):
+    one, two = world.service("one"), world.service("two")
+    group, name = world.fleet(one, two, delay=3600)
+    balancer = world("DescribeLoadBalancers")["LoadBalancers"][0]["LoadBalancerArn"]
+    [listener] = world("DescribeListeners", LoadBalancerArn=balancer)["Listeners"]
+    over, answers = threading.Event(), []
+
+    def client():
+        with connected(name) as connection:
+            while not over.is_set():
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                answer.read()
+                answers.append(answer.status)
+
+    threads = [threading.Thread(target=client) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for _ in range(10):
+        for service in (one, two):
+            world.deregister(group, service)
+            time.sleep(0.05)
+            world.register(group, service)
+            world.until(group, service, "healthy")
+        world("ModifyListener", ListenerArn=listener["ListenerArn"], DefaultActions=[forward(group)])
+    over.set()
+    for each in threads:
+        each.join()
+
+    assert {200} == set(answers)
+
+
+def test_cloudwatch_is_told_what_was_asked_and_how_healthy_targets_are(world):
+    service = world.service()
+    service.paths["/bad"] = lambda handler: handler.reply(404, b"no")
+    _, name = world.fleet(service)
+    for path in ("/", "/", "/bad"):
+        ask(name, path)
+
+    live.of(world.cloud).do(live.of(world.cloud).report())
+
+    told = {(name, len(where)): each[0].total for (_, name, where), each in world.metrics.told.items()}
+    assert 3 == told["RequestCount", 1] == told["RequestCount", 2]
+    assert (2, 1) == (told["HTTPCode_Target_2XX_Count", 1], told["HTTPCode_Target_4XX_Count", 1])
+    assert (3, 1) == (told["RequestCountPerTarget", 1], told["HealthyHostCount", 2])
+    assert 0 < told["TargetResponseTime", 2] < 30
+
+
+def test_a_line_of_the_access_log_has_all_fields_and_cannot_be_forged():
+    exchange = Exchange(
+        balancer="arn:aws:elasticloadbalancing:us-east-1:1:loadbalancer/app/door/0123",
+        kind="http",
+        client="127.0.0.1:999",
+        request='GET http://door:80/a"b HTTP/1.1',
+        agent='x" evil\n"',
+        trace="Root=1-2-3",
+    )
+
+    line = access_logs.line(exchange)
+
+    assert 30 == len(shlex.split(line))
+    assert ["app/door/0123", "127.0.0.1:999"] == shlex.split(line)[2:4]
+    assert '"GET http://door:80/a\\x22b HTTP/1.1" "x\\x22 evil\\x0a\\x22"' in line

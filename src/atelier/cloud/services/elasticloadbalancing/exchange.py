@@ -28,7 +28,7 @@ class Exchange:
     group: str = ""
     target: str = "-"
     priority: int | None = None
-    action: str = ""
+    action: str = "-"
     redirect: str = "-"
     status: int = 0
     """What the client got; 460 when it went away before."""

@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -57,32 +57,33 @@ class Pass:
             async with limit:
                 with target.taken(limit):
                     return await self._exchanged(session, target, scheme, port)
-        except TimeoutError as error:
+        except TimeoutError:
             if limit.expired():
-                return self._failed(502, "DeregistrationDelayElapsed", error)
-            return self._failed(504, "TargetTimeout", error)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            if self._is_gone:
-                self._exchange.status = GONE
-                raise ConnectionResetError("the client went away") from error
-            return self._failed(502, "TargetConnectionError", error)
+                return self._failed(502, "DeregistrationDelayElapsed")
+            return self._failed(504, "TargetTimeout")
+        except (aiohttp.ClientError, OSError, ValueError):
+            return self._failed(502, "TargetConnectionError")
         except asyncio.CancelledError:
             self._exchange.status = GONE
             raise
 
-    def _failed(self, status: int, reason: str, error: Exception) -> web.StreamResponse:
+    def _failed(self, status: int, reason: str) -> web.StreamResponse:
+        if self._is_gone:
+            return self._broken(GONE)
         self._exchange.error = reason
         if self._answer is not None:  # half an answer is on its way: only a break tells the client
-            self._drop()
-            raise ConnectionResetError(str(error)) from error
+            return self._broken(self._answer.status)
         answer = answers.page(status)
         if not self._is_over and self._request.can_read_body:
             answer.force_close()
         return answer
 
-    def _drop(self) -> None:
+    def _broken(self, status: int) -> web.StreamResponse:
+        """Break the connection; what is returned does not reach anybody."""
+        self._exchange.status = status
         if self._request.transport is not None:
             self._request.transport.abort()
+        return self._answer or answers.page(502)
 
     async def _exchanged(
         self, session: aiohttp.ClientSession, target: Target, scheme: str, port: int
@@ -121,13 +122,20 @@ class Pass:
                 answer.headers.add(name, value)
         if self._has_body(theirs) and "Content-Length" not in theirs.headers:
             answer.enable_chunked_encoding()
-        await answer.prepare(self._request)
+        await self._to_client(answer.prepare(self._request))
         self._answer = answer
         async for part in theirs.content.iter_any():
-            await answer.write(part)
+            await self._to_client(answer.write(part))
             self._exchange.sent += len(part)
-        await answer.write_eof()
+        await self._to_client(answer.write_eof())
         return answer
+
+    async def _to_client(self, sending: Awaitable[object]) -> None:
+        try:
+            await sending
+        except ConnectionError:
+            self._is_gone = True
+            raise
 
     def _has_body(self, theirs: aiohttp.ClientResponse) -> bool:
         is_new = self._request.version >= aiohttp.HttpVersion11  # who is older reads up to the end

@@ -76,7 +76,7 @@ class Speaker:
         exchange = _exchange(request, listener)
         try:
             answer = await self._acted(request, exchange, listener, balancer)
-            exchange.status = answer.status
+            exchange.status = exchange.status or answer.status
         finally:
             exchange.ended = exchange.since()
             for each in self._accounts:
