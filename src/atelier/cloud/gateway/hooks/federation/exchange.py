@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -27,6 +29,10 @@ LONGEST_TOKEN = 20_000
 
 Handler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[Answer]]
 
+AT_ONCE = 8
+WAITING = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="web-identity")
+"""Where exchanges wait for issuers: one that does not answer holds up other exchanges at most."""
+
 
 def install(region: str) -> None:
     """Exchange tokens that are verified, where ministack believes every one."""
@@ -46,8 +52,9 @@ def _answering(original: Handler, region: str) -> Handler:
             return Rejected("UnsupportedOperation", message).answer("sts")
         if asked != OPERATION:
             return await original(method, path, headers, body, query_params)
+        context, loop = contextvars.copy_context(), asyncio.get_running_loop()
         try:
-            return await asyncio.to_thread(exchange, parameters, region)
+            return await loop.run_in_executor(WAITING, context.run, exchange, parameters, region)
         except Rejected as rejected:
             return rejected.answer("sts")
 
