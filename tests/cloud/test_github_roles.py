@@ -31,24 +31,24 @@ def issuer(tmp_path_factory):
         yield served
 
 
-@pytest.fixture(scope="module")
-def place(cloud):
-    """What the stacks before it would have made: a bucket of pages and a repository of sources."""
-    cloud.client("s3").create_bucket(Bucket="github-pages-of-acme")
-    cloud.client("s3").create_bucket(Bucket="github-others-of-acme")
-    cloud.client("codecommit").create_repository(repositoryName="github-acme-source")
-    return {
-        "Prefix": "acme",
-        "SourceRepositoryName": "github-acme-source",
-        "DocsBucketName": "github-pages-of-acme",
-        "DocsDistributionId": "E1234567890ABC",
-        "GithubRepository": REPOSITORY,
-    }
-
-
 def apply(cloud, name, template, parameters):
     stacks = Stacks(cloudformation=cloud.client("cloudformation"), progress=lambda event: None)
     return stacks.apply(Stack(name=name, template=template, parameters=parameters, tags={})).outputs
+
+
+@pytest.fixture(scope="module")
+def place(cloud):
+    """What the stacks before it make: a bucket and a distribution of pages, a repository of sources."""
+    docs = apply(cloud, "acme-docs-site", synth.text("docs-site"), {"Prefix": "acme"})
+    cloud.client("s3").create_bucket(Bucket="github-others-of-acme")
+    cloud.client("codecommit").create_repository(repositoryName="github-acme-source")
+    yield {
+        **docs,
+        "Prefix": "acme",
+        "SourceRepositoryName": "github-acme-source",
+        "GithubRepository": REPOSITORY,
+    }
+    cloud.client("cloudformation").delete_stack(StackName="acme-docs-site")
 
 
 @pytest.fixture(scope="module")
@@ -125,19 +125,18 @@ def test_only_the_environment_on_the_branch_of_the_repository_opens_the_publishi
     assert taken("GithubDocsRoleArn", **claims) is None
 
 
-def test_the_publishing_role_changes_the_pages_and_nothing_else(taken):
+def test_the_publishing_role_changes_the_pages_and_nothing_else(taken, place):
+    pages = place["DocsBucketName"]
     clients = taken("GithubDocsRoleArn", **IN_DOCS)
     s3 = clients("s3")
 
-    s3.put_object(Bucket="github-pages-of-acme", Key="index.html", Body=b"read")
-    assert ["index.html"] == [
-        each["Key"] for each in s3.list_objects_v2(Bucket="github-pages-of-acme")["Contents"]
-    ]
-    s3.delete_object(Bucket="github-pages-of-acme", Key="index.html")
+    s3.put_object(Bucket=pages, Key="index.html", Body=b"read")
+    assert ["index.html"] == [each["Key"] for each in s3.list_objects_v2(Bucket=pages)["Contents"]]
+    s3.delete_object(Bucket=pages, Key="index.html")
     for refused in (
         lambda: s3.put_object(Bucket="github-others-of-acme", Key="k", Body=b""),
-        lambda: s3.delete_bucket(Bucket="github-pages-of-acme"),
-        lambda: s3.put_bucket_policy(Bucket="github-pages-of-acme", Policy="{}"),
+        lambda: s3.delete_bucket(Bucket=pages),
+        lambda: s3.put_bucket_policy(Bucket=pages, Policy="{}"),
         lambda: clients("codepipeline").start_pipeline_execution(name="acme-training"),
         lambda: clients("iam").list_roles(),
     ):
@@ -145,7 +144,8 @@ def test_the_publishing_role_changes_the_pages_and_nothing_else(taken):
             refused()
 
 
-def test_the_pushing_role_starts_our_pipelines_and_nothing_else(taken):
+def test_the_pushing_role_starts_our_pipelines_and_nothing_else(taken, place):
+    pages = place["DocsBucketName"]
     clients = taken("GithubPushRoleArn", **ON_MAIN)
     pipelines, source = clients("codepipeline"), clients("codecommit")
 
@@ -161,7 +161,7 @@ def test_the_pushing_role_starts_our_pipelines_and_nothing_else(taken):
         lambda: pipelines.start_pipeline_execution(name="other-training"),
         lambda: pipelines.delete_pipeline(name="acme-training"),
         lambda: source.delete_repository(repositoryName="github-acme-source"),
-        lambda: clients("s3").put_object(Bucket="github-pages-of-acme", Key="k", Body=b""),
+        lambda: clients("s3").put_object(Bucket=pages, Key="k", Body=b""),
     ):
         with pytest.raises(ClientError, match=r"AccessDenied|not authorized"):
             refused()
@@ -242,6 +242,28 @@ def test_a_runner_pushes_with_its_token_alone_and_another_repositorys_runner_doe
     assert 0 == pushed.exit_code, pushed.output
     found = cloud.client("codecommit").get_branch(**branch)["branch"]["commitId"]
     assert found == json.loads(pushed.stdout)["after"]
+
+
+def test_a_runner_publishes_pages_with_its_token_alone_and_takes_them_back(
+    cloud, roles, place, runner, tmp_path
+):
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "index.html").write_text("<p>read</p>")
+    (site / "old.html").write_text("<p>gone soon</p>")
+    publish = roles["GithubDocsRoleArn"], "docs", "publish", "--site", str(site), "--prefix", "acme", "--json"
+
+    def kept():
+        found = cloud.client("s3").list_objects_v2(Bucket=place["DocsBucketName"])
+        return {each["Key"] for each in found.get("Contents", ()) if each["Key"].endswith(".html")}
+
+    on_feature = runner(*publish, **{**IN_DOCS, "ref": "refs/heads/feature"})
+    assert (True, set()) == (on_feature.exit_code != 0, kept())
+    first = runner(*publish, **IN_DOCS)
+    assert (0, {"index.html", "old.html"}) == (first.exit_code, kept()), first.output
+    (site / "old.html").unlink()
+    second = runner(*publish, **IN_DOCS)
+    assert (0, {"index.html"}) == (second.exit_code, kept()), second.output
 
 
 def test_a_runner_starts_a_pipeline_with_its_token_alone(cloud, roles, pipeline, runner):
