@@ -36,12 +36,9 @@ CONTAINER = frozenset(
     {
         *("name", "image", "cpu", "memory", "memoryReservation", "portMappings", "essential", "entryPoint"),
         *("command", "environment", "mountPoints", "secrets", "stopTimeout", "logConfiguration"),
-        *("healthCheck", "readonlyRootFilesystem", "linuxParameters", "versionConsistency"),
+        *("healthCheck", "versionConsistency"),
     }
 )
-"""Members that take effect here; readonlyRootFilesystem and linuxParameters harden a container on AWS, and are
-recorded here."""
-LINUX = frozenset({"initProcessEnabled", "capabilities"})
 EFS = frozenset({"fileSystemId", "rootDirectory", "transitEncryption", "authorizationConfig"})
 LOGS = frozenset({"awslogs-group", "awslogs-region", "awslogs-stream-prefix", "awslogs-create-group", "mode",
                   "max-buffer-size"})  # fmt: skip
@@ -203,7 +200,6 @@ def _volume(volume: Document) -> str:
 
 def _check_container(container: Document, volumes: set[str], *, has_role: bool) -> None:
     only("containerDefinitions", container, CONTAINER)
-    only("linuxParameters", container.get("linuxParameters", {}), LINUX)
     for name in ("name", "image"):
         if not container.get(name):
             raise refused(f"Container.{name} should not be null or empty.")

@@ -27,7 +27,7 @@ class Live:
     ending: threading.Event = field(default_factory=threading.Event)
     changed: threading.Event = field(default_factory=threading.Event)
     """Set when the scheduler should look now, and not at its next turn."""
-    thread: threading.Thread | None = None
+    threads: list[threading.Thread] = field(default_factory=list)
 
 
 _clouds: dict[Path, Live] = {}

@@ -18,6 +18,7 @@ from atelier.cloud.services.ecs import (
 from atelier.cloud.services.ecs.resources import RESOURCES
 from atelier.cloud.services.ecs.scheduler import Scheduler
 from atelier.cloud.services.ecs.service import SERVICE, tasks
+from atelier.cloud.services.ecs.telemetry import Telemetry
 from atelier.cloud.services.plugin import Plugin
 
 API = (api_services, api_tasks, clusters, definitions, tags)
@@ -33,7 +34,7 @@ def start(cloud: Cloud) -> None:
             balancing.deregister(cloud, task)
             records.stopping(cloud, id, "TerminationNotice", GONE)
             records.stopped(cloud, id)
-    state.thread = cloud.spawn(Scheduler(cloud, state).run)
+    state.threads = [cloud.spawn(Scheduler(cloud, state).run), cloud.spawn(Telemetry(cloud, state).run)]
 
 
 def stop(cloud: Cloud) -> None:
@@ -43,8 +44,8 @@ def stop(cloud: Cloud) -> None:
         return
     state.ending.set()
     state.changed.set()
-    if state.thread is not None:
-        state.thread.join()
+    for thread in state.threads:
+        thread.join()
     runs = list(state.runs.values())
     stoppers = [threading.Thread(target=each.abort, args=(state.settings.shutdown_grace,)) for each in runs]
     for thread in stoppers:
