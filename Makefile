@@ -86,11 +86,23 @@ WEBUI_PYTHON := $(shell for each in python3.11 python3.10 python3; do \
 webuis: ## Set up the stand-ins for a WebUI that the browser's tests click in
 	@$(MAKE) --no-print-directory --jobs 2 .venv/gradio3 .venv/gradio4
 
+# What the notebooks run on. The lock is all of it: what the SDK asks for and ModelTrainer never imports is left out.
+.venv/notebooks: requirements/notebooks.lock | .venv/python
+	@echo "Setting up $@ from $< (about a minute)"
+	@rm -rf $@.new && $(BIN)/python -m venv $@.new
+	@$@.new/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r $<
+	@$@.new/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@rm -rf $@ && mv $@.new $@ && touch $@
+
+.PHONY: notebooks
+notebooks: .venv/runtime .venv/notebooks ## Execute the notebooks on the local cloud, the demos first if they never ran (ARGS="1 3")
+	@$(BIN)/atelier notebooks --prepare $(ARGS)
+
 # Modules of tests side by side, in their order: one process tests while the other waits for what it started.
 TWO := --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 .PHONY: test
-test: .venv/dev .venv/docs $(if $(and $(CHROMIUM),$(WEBUI_PYTHON)),webuis) ## Run every test (ARGS="-k name")
+test: .venv/notebooks .venv/dev .venv/docs $(if $(and $(CHROMIUM),$(WEBUI_PYTHON)),webuis) ## Run every test (ARGS="-k name")
 	@$(BIN)/pytest $(TWO) $(ARGS)
 
 .venv/docs: requirements/docs.lock | .venv/python
@@ -105,7 +117,7 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 .venv/docs/bin/python -m mkdocs
 .PHONY: docs docs-serve docs-publish
 docs: .venv/runtime .venv/docs ## Build the documentation's site into build/site; a broken link fails it
 	@$(BIN)/python docs/site/facts.py build/docs/facts.json
-	@$(MKDOCS) --quiet build
+	@$(MKDOCS) build
 	@echo "build/site/index.html"
 
 docs-serve: docs ## Show the documentation on http://127.0.0.1:8000 as it is written
@@ -143,6 +155,7 @@ lock: .venv/dev ## Compile the hashed lock files from their .in files
 	@$(LOCK) -c requirements/runtime.lock requirements/build.in -o requirements/build.lock
 	@$(LOCK) requirements/dev.in -o requirements/dev.lock
 	@$(LOCK) requirements/docs.in -o requirements/docs.lock
+	@$(LOCK) --override requirements/notebooks-without.txt requirements/notebooks.in -o requirements/notebooks.lock
 	@$(LOCK) lambdas/requirements.in -o lambdas/requirements.lock
 	@$(LOCK) -c requirements/runtime.lock images/webui/requirements.in -o images/webui/requirements.lock
 	@$(LOCK) -c requirements/runtime.lock images/webui/face.in -o images/webui/face.lock

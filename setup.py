@@ -32,5 +32,9 @@ setup(
         "rich>=13",
         "troposphere>=4.11",
     ],
+    extras_require={
+        # what the notebooks use; requirements/notebooks.lock leaves out what of it they never import
+        "notebooks": ["ipykernel", "matplotlib", "nbclient", "pandas>=2", "sagemaker-train>=1.27,<2"],
+    },
     entry_points={"console_scripts": ["atelier = atelier.__main__:main"]},
 )

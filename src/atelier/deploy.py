@@ -45,7 +45,7 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "docs": DOCS,
         "github": GITHUB,
         "notebook": NOTEBOOK,
-        "all": tuple(dict.fromkeys((*ORDER, *MIDDLEWARE, *WEBUI, *SERVING, *DOCS))),
+        "all": tuple(dict.fromkeys((*ORDER, *MIDDLEWARE, *WEBUI, *SERVING, *DOCS, *NOTEBOOK))),
     }
 )
 """What can be deployed by itself."""

@@ -169,7 +169,7 @@ def test_a_failure_has_the_reason_that_the_container_left(world):
 
     assert "Failed" == job["TrainingJobStatus"]
     assert "AlgorithmError: the data is binary, exit code: 3" == job["FailureReason"]
-    assert "S3ModelArtifacts" not in job["ModelArtifacts"]
+    assert "ModelArtifacts" not in job
 
 
 def test_a_failure_without_a_reason_shows_the_end_of_the_log(world):

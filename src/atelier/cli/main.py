@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "fleet": ("atelier.cli.fleet:fleet", "See what the serving fleet serves; let models land; ask it."),
     "models": ("atelier.cli.models:models", "Look into the model registry."),
     "docs": ("atelier.cli.docs:docs", "Publish the documentation's site."),
+    "notebooks": ("atelier.cli.notebooks:notebooks", "Execute the notebooks from top to bottom."),
     "invoke": ("atelier.cli.invoke:invoke", "Let the published model go on from a prompt."),
     "api-key": ("atelier.cli.invoke:api_key", "Print the key that opens the published API."),
 }

@@ -62,8 +62,10 @@ def create(cloud: Cloud, request: Document) -> Document:
 
 @SERVICE.operation("DescribeTrainingJob", on=ON)
 def describe(cloud: Cloud, request: Document) -> Document:
-    """Return the job; the metrics of a running one are the latest of its log."""
+    """Return the job; the metrics of a running one are the latest of its log, and it has no model yet."""
     record = find(cloud, request["TrainingJobName"])
+    if not record["ModelArtifacts"]:
+        del record["ModelArtifacts"]  # SDKs hold it to its one member, which is required
     run = live.of(cloud).runs.get(request["TrainingJobName"])
     if run is not None and not run.ended.is_set():
         record["FinalMetricDataList"] = run.metrics.latest()
