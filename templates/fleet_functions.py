@@ -147,7 +147,7 @@ def permissions(
         allow(["ecs:DescribeTaskDefinition"], "*"),
         allow(["ecs:RegisterTaskDefinition", "ecs:TagResource"], revisions),
         pass_role("ecs-tasks.amazonaws.com", *(GetAtt(each, "Arn") for each in roles)),
-        allow(["logs:FilterLogEvents"], GetAtt(group, "Arn")),
+        allow(["logs:FilterLogEvents"], GetAtt(group, "Arn"), arn("logs", f"log-group:${{{group.title}}}")),
         allow(["sns:Publish"], Ref(topic)),
     ]
 

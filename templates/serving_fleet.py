@@ -55,11 +55,12 @@ def execution_role(group: logs.LogGroup) -> iam.Role:
 
 def task_role() -> iam.Role:
     """Let the container read the models of the fleet, and which of them to serve."""
+    named = fleet.parameter("${Prefix}")
     made = parts.role(
         "TaskRole",
         "ecs-tasks.amazonaws.com",
         allow(["s3:GetObject", "s3:GetObjectVersion"], *parts.objects(own.BUCKET, f"{fleet.PREFIX}*")),
-        allow(["ssm:GetParameter"], arn("ssm", f"parameter{fleet.parameter('${Prefix}')}")),
+        allow(["ssm:GetParameter"], *(arn("ssm", f"parameter{each}") for each in (named, f"{named}:*"))),
     )
     policy = made.Policies[0].PolicyDocument
     policy["Statement"].append(If("HasFileSystem", mounting(), NoValue))

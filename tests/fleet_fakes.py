@@ -131,10 +131,11 @@ class FakeService:
     deployed: list[int] = field(default_factory=list)
     fault: Exception | None = None
     good: int | None = None
+    stack: str = "stack:1"
 
     def look(self) -> Sight:
         return Sight(
-            definition=f"task:{self.version}",
+            definition=self.stack if self.version is None else f"task:{self.version}",
             version=self.version,
             rollout=self.rollout,
             desired=self.desired,

@@ -28,11 +28,15 @@ class Landed(Value):
 
 
 class Trial(Value):
-    """A model that is being brought to the fleet; it has a *definition* once ECS was told."""
+    """A model that is being brought to the fleet; it has a *definition* once ECS was told.
+
+    *before* is the revision that tasks ran until then.
+    """
 
     landing: str
     model: Model
     began: str
+    before: str = ""
     version: int = 0
     definition: str = ""
 

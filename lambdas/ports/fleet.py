@@ -38,7 +38,7 @@ class Parameter(Protocol):
     """What names the model that tasks load."""
 
     def get(self) -> Model | None:
-        """Return the newest version, if there is one."""
+        """Return what the newest version names, if there is one."""
         ...
 
     def put(self, model: Model) -> int:

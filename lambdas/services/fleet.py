@@ -3,6 +3,10 @@
 A look ignores what called it: it lists what lies in the bucket, so that events which are late, doubled or out
 of order do no harm. What is tried is written down before ECS is told; of two looks at one time, one goes on.
 A model that was refused is remembered by its object's version, and never tried again.
+
+The newest version of the parameter names the model that serves, also while another is tried: that one is read
+by its version's number, which a revision of the task says. So a task that starts for any other reason, of
+whatever revision, loads a model that is known to be good.
 """
 
 from __future__ import annotations
@@ -97,7 +101,8 @@ def proven(landed: Landed, *, now: str, world: World) -> Model | None:
 
 def begin(landed: Landed, model: Model, state: State, *, now: str, world: World) -> Look:
     """Write down that a model is tried, then have it tried; what was tried before is overtaken."""
-    trial = Trial(landing=landed.id, model=model, began=now)
+    before = state.trial.before if state.trial else world.service.look().definition
+    trial = Trial(landing=landed.id, model=model, began=now, before=before)
     claimed = world.memory.save(replace(state, trial=trial))
     if state.trial:
         _write(state.trial.landing, state.trial.model, fleet.SUPERSEDED, now=now, world=world)
@@ -118,6 +123,8 @@ def deploy(state: State, *, now: str, world: World) -> Look:
     assert state.trial is not None
     trial = state.trial
     version = world.parameter.put(trial.model)
+    if state.serving:
+        world.parameter.put(state.serving)
     definition = world.service.deploy(version)
     world.memory.save(replace(state, trial=replace(trial, version=version, definition=definition)))
     _write(trial.landing, trial.model, fleet.TRYING, now=now, world=world)
@@ -134,13 +141,27 @@ def settle(*, now: str, world: World) -> Look:
     if not trial.definition:
         return Look(outcome="unchanged", summary=f"{trial.model.name} is about to be deployed")
     sight = world.service.look()
-    if sight.version not in {None, trial.version}:
-        return take_back(state, trial, sight, now=now, world=world)
+    if sight.definition != trial.definition:
+        return overtaken(state, trial, sight, now=now, world=world)
     if sight.rollout == "COMPLETED":
         return keep(state, trial, now=now, world=world)
     if sight.rollout == "FAILED":
         return take_back(state, trial, sight, now=now, world=world)
     return Look(outcome=fleet.TRYING, summary=f"{trial.model.name} is being deployed", landing=trial.landing)
+
+
+def overtaken(state: State, trial: Trial, sight: Sight, *, now: str, world: World) -> Look:
+    """Tell a deployment that went back from one that an update of the stack took the place of.
+
+    The stack's own revision names no version of the parameter. When its rollout has ended the model is tried
+    again, on top of it.
+    """
+    if sight.version is not None or sight.definition == trial.before:
+        return take_back(state, trial, sight, now=now, world=world)
+    if sight.rollout == "COMPLETED":
+        world.memory.save(replace(state, trial=replace(trial, before=sight.definition, definition="")))
+    summary = f"{trial.model.name} waits for an update of the stack"
+    return Look(outcome=fleet.TRYING, summary=summary, landing=trial.landing)
 
 
 def _tidy(state: State, *, world: World) -> Look:
@@ -156,6 +177,7 @@ def keep(state: State, trial: Trial, *, now: str, world: World) -> Look:
     model, seconds = trial.model, _between(trial.model.landed, now)
     told = f"{_described(model)}\nIt serves since {now}, {seconds:.0f} seconds after it landed."
     world.people.tell(f"The fleet serves {model.name}", told)
+    world.parameter.put(model)
     world.memory.save(replace(state, serving=model, landing=trial.landing, trial=None))
     if state.serving and state.landing != trial.landing:
         _write(state.landing, state.serving, fleet.RETIRED, now=now, world=world)
@@ -164,7 +186,7 @@ def keep(state: State, trial: Trial, *, now: str, world: World) -> Look:
 
 
 def take_back(state: State, trial: Trial, sight: Sight, *, now: str, world: World) -> Look:
-    """Name the good model again, remember the bad one, and tell why."""
+    """Remember the bad model, and tell why."""
     reason = world.service.last_words(trial.began) or sight.reason or "its tasks did not get healthy"
     good = state.serving
     still = f"{good.name}, which landed at {good.landed}, goes on serving." if good else "Nothing serves yet."
@@ -173,9 +195,7 @@ def take_back(state: State, trial: Trial, sight: Sight, *, now: str, world: Worl
     )
     world.memory.save(replace(state, trial=None))
     _write(trial.landing, trial.model, fleet.REFUSED, now=now, world=world, reason=reason)
-    if good:
-        world.parameter.put(good)
-    else:
+    if good is None:
         world.parameter.delete()
         world.service.rest()
     summary = f"{trial.model.name} was refused: {reason}"

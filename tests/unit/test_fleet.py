@@ -66,6 +66,18 @@ def test_a_newer_model_takes_the_place_of_the_one_before():
     assert "second" == it.parameter.get().name
 
 
+def test_a_task_that_starts_while_a_model_is_tried_finds_the_good_one():
+    it = serving()
+    it.bucket.land("second", archive("second"), 10)
+
+    look(it)
+
+    assert ("second", "first") == (
+        it.parameter.versions[it.service.version - 1].name,
+        it.parameter.get().name,
+    )
+
+
 def test_the_same_event_twice_is_one_deployment_and_one_report():
     it = serving()
     it.bucket.land("second", archive("second"), 10)
@@ -77,7 +89,7 @@ def test_the_same_event_twice_is_one_deployment_and_one_report():
         settle(it)
         look(it)
 
-    assert [1, 2] == it.service.deployed
+    assert [1, 3] == it.service.deployed
     assert ["The fleet serves first", "The fleet serves second"] == it.people.subjects
 
 
@@ -88,8 +100,8 @@ def test_a_burst_is_one_deployment_of_its_newest():
 
     look(it)
 
-    assert [1, 2] == it.service.deployed
-    assert "burst-4" == it.parameter.get().name
+    assert [1, 3] == it.service.deployed
+    assert "burst-4" == it.memory.state().trial.model.name
 
 
 def test_a_model_uploaded_again_under_its_name_is_a_newer_one_even_in_the_same_second():
@@ -214,7 +226,7 @@ def test_below_a_refused_model_the_next_newest_gets_its_chance():
 
     look(it)
 
-    assert "sound" == it.parameter.get().name
+    assert "sound" == it.memory.state().trial.model.name
     assert {"broken": "refused", "sound": "trying"}.items() <= it.memory.became().items()
 
 
@@ -228,7 +240,7 @@ def test_a_model_that_tasks_cannot_serve_is_taken_back_and_never_tried_again():
     assert "refused" == settle(it).outcome
     look(it)
 
-    assert [1, 2] == it.service.deployed
+    assert [1, 3] == it.service.deployed
     assert "first" == it.parameter.get().name
     assert {"first": "serving", "garbage": "refused"} == it.memory.became()
     assert "The fleet refused garbage" == it.people.subjects[-1]
@@ -258,7 +270,8 @@ def test_a_good_model_that_a_bad_one_overtook_gets_its_turn():
     settle(it)
     look(it)
 
-    assert ([1, 2, 3, 5], "good") == (it.service.deployed, it.parameter.get().name)
+    assert 4 == len(it.service.deployed)
+    assert "good" == it.memory.state().trial.model.name
 
 
 def test_a_look_that_finds_a_rollback_before_its_event_settles_it():
@@ -272,13 +285,33 @@ def test_a_look_that_finds_a_rollback_before_its_event_settles_it():
     assert 1 == it.people.subjects.count("The fleet refused garbage")
 
 
-def test_a_stack_update_while_a_model_is_tried_deploys_it_too():
+def test_a_model_that_a_stack_update_overtook_is_tried_again_on_top_of_it():
     it = serving()
     it.bucket.land("second", archive("second"), 10)
     look(it)
-    it.service.version, it.service.rollout = None, "COMPLETED"  # its revision reads the newest version
+    it.service.version, it.service.stack, it.service.rollout = None, "stack:2", "IN_PROGRESS"
+    assert "trying" == look(it).outcome
+    assert 2 == len(it.service.deployed)
+
+    it.service.rollout = "COMPLETED"
+    look(it, LATER)
+    assert 3 == len(it.service.deployed)
+    it.service.complete()
 
     assert "serving" == settle(it).outcome
+    assert "second" == it.parameter.get().name
+
+
+def test_a_rollback_to_the_revision_of_the_stack_is_no_update_of_it():
+    it = serving()
+    it.service.version, it.service.stack, it.service.good = None, "stack:2", None  # deployed since
+    it.service.rollout = "COMPLETED"
+    it.bucket.land("garbage", archive("garbage"), 10)
+    look(it)
+    it.service.version, it.service.rollout = None, "COMPLETED"
+
+    assert "refused" == settle(it).outcome
+    assert "first" == it.parameter.get().name
 
 
 def test_a_look_that_died_before_it_told_ecs_is_gone_on_with_but_not_at_once():
