@@ -108,10 +108,10 @@ def stop(cloud: Cloud, request: Document) -> Document:
     record = _found(cloud, name, request["task"])
     if record is None:
         raise invalid("The referenced task was not found.")
+    records.stopping(cloud, record["Id"], "UserInitiated", request.get("reason") or "Task stopped by user")
     run = live.of(cloud).runs.get(record["Id"])
-    reason = request.get("reason") or "Task stopped by user"
     if run is not None:
-        run.stop("UserInitiated", reason)
+        run.end()
     live.of(cloud).changed.set()
     return {"task": shown(tasks(cloud).get(record["Id"]) or record)}
 

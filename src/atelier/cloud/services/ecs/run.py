@@ -12,7 +12,7 @@ from atelier.cloud.context import Cloud, Refused, Running, RunningContainer
 from atelier.cloud.services.ecs import balancing, definitions, live, records
 from atelier.cloud.services.ecs.checks import Checks
 from atelier.cloud.services.ecs.containers import Maker, StartFailed
-from atelier.cloud.services.ecs.service import now
+from atelier.cloud.services.ecs.service import now, tasks
 from atelier.cloud.services.sagemaker.access import Log
 from atelier.cloud.services.wire import Document, ServiceError
 from atelier.cloud.store import Record
@@ -50,6 +50,10 @@ class Run:
     def stop(self, code: str, reason: str, **values: object) -> None:
         """Let the task end, if it does not already."""
         records.stopping(self._cloud, self.id, code, reason, **values)
+        self.end()
+
+    def end(self) -> None:
+        """Let the task end, whose record says why."""
         self._wanted_end.set()
 
     def abort(self, grace: float) -> None:
@@ -60,8 +64,9 @@ class Run:
 
     def _live(self) -> None:
         try:
-            self._start()
-            self._wanted_end.wait()
+            if self._is_wanted():
+                self._start()
+                self._wanted_end.wait()
         except (StartFailed, Refused, ServiceError) as error:
             self.stop("TaskFailedToStart", _reason(error), IsFailed=True)
         except Exception:  # the edge: no task stays in between; the text of the unexpected stays here
@@ -69,6 +74,10 @@ class Run:
             self.stop("TaskFailedToStart", "InternalError: see `atelier logs`", IsFailed=True)
         finally:
             self._finish()
+
+    def _is_wanted(self) -> bool:
+        """Say whether nobody has stopped the task before it began."""
+        return (tasks(self._cloud).get(self.id) or {}).get("desiredStatus") == "RUNNING"
 
     def _start(self) -> None:
         self._become("PENDING", pullStartedAt=now())
