@@ -1,9 +1,13 @@
 """Taking a role with a token: only what its issuer signed, for us, for now, and as the role's trust says."""
 
+import base64
 import json
 import socket
 import threading
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlencode
 
 import boto3
 import pytest
@@ -212,7 +216,21 @@ def test_a_key_that_the_issuer_does_not_publish_is_refused_until_it_does(sts, is
     assert "InvalidIdentityToken" == refusal(sts, role, issuer.token())[0]
 
 
-@pytest.mark.parametrize("token", ["word", "a.b.c", "....", "eyJhbGciOiJSUzI1NiJ9.e30.AA", "x" * 19_000])
+def signed_by_nobody(header, claims):
+    parts = (base64.urlsafe_b64encode(each.encode()).decode().rstrip("=") for each in (header, claims))
+    return ".".join((*parts, "AA"))
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        *("word", "a.b.c", "....", "x" * 19_000),
+        signed_by_nobody('{"alg":"RS256"}', "{}"),
+        signed_by_nobody('{"alg":"RS256","kid":"first"}', '{"iss":' + "[" * 9_000),
+        signed_by_nobody('{"alg":"RS256","kid":7}', "{}"),
+        signed_by_nobody("[]", "7"),
+    ],
+)
 def test_what_is_no_token_is_refused(sts, trusted, token):
     assert "InvalidIdentityToken" == refusal(sts, trusted(), token)[0]
 
@@ -354,6 +372,8 @@ def test_a_provider_is_kept_tagged_and_changed(cloud, unique):
         {"Url": "https://issuer.example.com?x=1"},
         {"Url": "https://user@issuer.example.com"},
         {"Url": "https://"},
+        {"Url": "https://[issuer"},
+        {"Url": "https://issuer.example.com:99999"},
         {"Url": "https://issuer.example.com", "ThumbprintList": ["z" * 40]},
         {"Url": "https://issuer.example.com", "ThumbprintList": ["0" * 40] * 6},
     ],
@@ -401,3 +421,30 @@ def test_a_stack_with_a_provider_that_cannot_be_is_refused(deploy):
 def test_tokens_of_the_clouds_own_are_refused_by_name(cloud):
     with pytest.raises(ClientError, match="GetWebIdentityToken is not part of the local cloud"):
         cloud.client("sts").get_web_identity_token(Audience=["a"], SigningAlgorithm="RS256")
+
+
+@pytest.mark.parametrize(
+    "other", ["AssumeRole", "GetFederationToken", "GetSessionToken", "GetWebIdentityToken"]
+)
+def test_the_open_door_of_the_exchange_leads_to_no_other_operation(cloud, trusted, other):
+    asked = {"RoleArn": trusted(), "RoleSessionName": "run", "Name": "somebody", "Version": "2011-06-15"}
+
+    def ask(query, body):
+        request = urllib.request.Request(
+            f"{cloud.endpoint}/?{urlencode(query)}", data=urlencode({**asked, **body}, doseq=True).encode()
+        )
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=10)
+        with refused.value as answer:
+            return answer.code, answer.read()
+
+    mixed = "AssumeRoleWithWebIdentity"
+    for query, body in (
+        ({"Action": mixed}, {"Action": other}),
+        ({"Action": other}, {"Action": mixed}),
+        ({}, {"Action": [mixed, other]}),
+        ({}, {"Action": [other, mixed]}),
+    ):
+        code, words = ask(query, body)
+        assert code in (400, 403)
+        assert b"AccessKeyId" not in words

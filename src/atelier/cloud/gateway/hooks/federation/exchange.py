@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs
@@ -45,13 +45,14 @@ def _answering(original: Handler, region: str) -> Handler:
     async def handle(
         method: str, path: str, headers: dict[str, str], body: bytes, query_params: dict[str, Any]
     ) -> Answer:
-        parameters = {**query_params, **parse_qs(body.decode("utf-8", errors="replace"))}
-        asked = headers.get("x-amz-target", "").rpartition(".")[2] or _first(parameters, "Action")
-        if asked in PRETENDED:
-            message = f"{asked} is not part of the local cloud"
-            return Rejected("UnsupportedOperation", message).answer("sts")
-        if asked != OPERATION:
+        said = parse_qs(body.decode("utf-8", errors="replace"))
+        actions = {*_all(query_params, "Action"), *_all(said, "Action")}
+        actions |= {headers.get("x-amz-target", "").rpartition(".")[2]} - {""}
+        if refused := _refusal(actions):
+            return refused.answer("sts")
+        if OPERATION not in actions:
             return await original(method, path, headers, body, query_params)
+        parameters = {**query_params, **said}
         context, loop = contextvars.copy_context(), asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(WAITING, context.run, exchange, parameters, region)
@@ -59,6 +60,17 @@ def _answering(original: Handler, region: str) -> Handler:
             return rejected.answer("sts")
 
     return handle
+
+
+def _refusal(actions: Collection[str]) -> Rejected | None:
+    """Refuse what ministack only pretends, and a request that comes in by one action and means another."""
+    if pretended := sorted(PRETENDED.intersection(actions)):
+        return Rejected("UnsupportedOperation", f"{pretended[0]} is not part of the local cloud")
+    if OPERATION in actions and len(actions) > 1:
+        return Rejected(
+            "ValidationError", f"a request names one Action, and not {', '.join(sorted(actions))}"
+        )
+    return None
 
 
 def exchange(parameters: Mapping[str, Any], region: str) -> Answer:
@@ -86,9 +98,13 @@ def exchange(parameters: Mapping[str, Any], region: str) -> Answer:
     )
 
 
+def _all(parameters: Mapping[str, Any], name: str) -> list[str]:
+    value = parameters.get(name) or []
+    return [str(each) for each in (value if isinstance(value, list) else [value])]
+
+
 def _first(parameters: Mapping[str, Any], name: str) -> str:
-    value = parameters.get(name, "")
-    return str(value[0] if isinstance(value, list) and value else value or "")
+    return next(iter(_all(parameters, name)), "")
 
 
 def _asked(parameters: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -48,8 +48,8 @@ def _document(url: str, thumbprints: Collection[str]) -> Document:
         raise Rejected(
             "IDPCommunicationError", f"{url} cannot be reached: {error or type(error).__name__}"
         ) from error
-    except ValueError as error:
-        raise _unusable(f"{url} is not a JSON document") from error
+    except (ValueError, RecursionError) as error:
+        raise _unusable(f"{url} is not a JSON document, or no address") from error
     if not isinstance(document, dict):
         raise _unusable(f"{url} is not a JSON object")
     return document

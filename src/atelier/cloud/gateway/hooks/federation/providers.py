@@ -126,8 +126,11 @@ def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    is_plain = parts.scheme == "https" and not parts.query and not parts.fragment
+    try:
+        parts = urlsplit(url)
+        is_plain = parts.scheme == "https" and parts.port != 0 and not parts.query and not parts.fragment
+    except ValueError:  # a bracket that is not closed, a port above all ports
+        is_plain = False
     if not is_plain or not HOST.fullmatch(parts.netloc) or not PATH.fullmatch(parts.path):
         raise Rejected("InvalidInput", f"Invalid Open ID Connect Provider URL: {url}")
     if len(url) > LONGEST_TEXT:

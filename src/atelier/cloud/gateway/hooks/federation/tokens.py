@@ -27,7 +27,7 @@ def unverified(token: str) -> tuple[Mapping[str, Any], Claims]:
     """Return what a token says of itself: its header, and claims that nobody has checked yet."""
     try:
         read = jwt.decode_complete(token, options={"verify_signature": False})
-    except jwt.PyJWTError as error:
+    except (jwt.PyJWTError, RecursionError) as error:
         raise _invalid(f"The ID Token provided is not a valid JWT: {error}") from error
     header: Mapping[str, Any] = read["header"]
     if header.get("alg") != ALGORITHM:
@@ -52,7 +52,7 @@ def verified(token: str, kid: str, *, issuer: str, keys: Iterable[Mapping[str, A
         raise Rejected(
             "ExpiredTokenException", f"Token expired: it is past its expiration now ({int(time.time())})"
         ) from error
-    except jwt.PyJWTError as error:
+    except (jwt.PyJWTError, OverflowError) as error:  # a time may be as large as JSON can say
         raise _invalid(str(error)) from error
     if TAGS in claims:
         raise _invalid("session tags in a token are not part of the local cloud")
