@@ -7,6 +7,7 @@ import ipaddress
 import socket
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from fakes import FakeIdentity, FakeMetrics, fake_cloud
 
+from atelier.cloud.services import acm
 from atelier.cloud.services.elasticloadbalancing import targets
 from atelier.cloud.services.elasticloadbalancing.plugin import PLUGIN
 
@@ -170,6 +172,16 @@ class World:
         for each in members:
             self.until(group, each, "healthy")
         return group, name
+
+    def certificate(self) -> tuple[bytes, str]:
+        """Import a certificate; its text and ARN."""
+        text, key = certificate("door.example")
+        return text, self.imported(text, key)
+
+    def imported(self, text: bytes, key: bytes) -> str:
+        """Import this certificate; its ARN."""
+        request = {"Certificate": b64encode(text).decode(), "PrivateKey": b64encode(key).decode()}
+        return str(acm.SERVICE.call(self.cloud, "ImportCertificate", request)["CertificateArn"])
 
     def register(self, group: str, service: Service) -> None:
         """Register a target, as ECS does."""

@@ -5,15 +5,20 @@ from __future__ import annotations
 import http.client
 import shlex
 import socket
+import ssl
 import threading
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from load_balancer_world import World, ask, connected, forward
+from load_balancer_world import World, ask, certificate, connected, forward
 
-from atelier.cloud.services.elasticloadbalancing import access_logs, live
+from atelier.cloud.context import Refused
+from atelier.cloud.services.elasticloadbalancing import access_logs, live, places
 from atelier.cloud.services.elasticloadbalancing.exchange import Exchange
+from atelier.cloud.services.elasticloadbalancing.service import load_balancers
+from atelier.cloud.services.wire import ServiceError
 
 
 @pytest.fixture
@@ -21,6 +26,34 @@ def world(tmp_path):
     made = World(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """A world with one of each, and requests for one more."""
+    world = World(tmp_path_factory.mktemp("full"))
+    group, (balancer, _) = world.group(), world.balancer()
+    listener = world.listener(balancer, forward(group))
+    rule = {
+        "ListenerArn": listener,
+        "Priority": 5,
+        "Conditions": [{"Field": "path-pattern", "Values": ["/a"]}],
+        "Actions": [forward(group)],
+    }
+    world("CreateRule", **rule)
+    more = {"Name": "more", "Protocol": "HTTP", "Port": 80, "VpcId": "vpc-1", "TargetType": "ip"}
+    owner = {"LoadBalancerArn": balancer, "Protocol": "HTTP", "Port": 81, "DefaultActions": [forward(group)]}
+    yield (
+        world,
+        {
+            "CreateTargetGroup": more,
+            "CreateLoadBalancer": {"Name": "more", "Subnets": ["a", "b"]},
+            "CreateListener": owner,
+            "CreateRule": {**rule, "Priority": 6},
+            "RegisterTargets": {"TargetGroupArn": group},
+        },
+    )
+    world.close()
 
 
 def test_a_request_reaches_a_healthy_target_and_its_answer_comes_back(world):
@@ -246,6 +279,14 @@ def test_what_is_no_http_is_refused_by_the_load_balancer_itself(world):
     assert b"aiohttp" not in said
 
 
+def test_a_websocket_is_refused_and_not_mistaken_for_a_request(world):
+    service = world.service()
+    _, name = world.fleet(service)
+
+    assert 501 == ask(name, "/ws", Upgrade="websocket", Connection="Upgrade")[0]
+    assert [] == service.asked("/ws")
+
+
 def test_rules_choose_by_path_host_header_method_and_query(world):
     names = ("path", "host", "header", "method", "query", "other")
     services = {name: world.service(name) for name in names}
@@ -393,3 +434,91 @@ def test_a_line_of_the_access_log_has_all_fields_and_cannot_be_forged():
     assert 30 == len(shlex.split(line))
     assert ["app/door/0123", "127.0.0.1:999"] == shlex.split(line)[2:4]
     assert '"GET http://door:80/a\\x22b HTTP/1.1" "x\\x22 evil\\x0a\\x22"' in line
+
+
+def test_one_port_stands_for_the_two_that_only_the_administrator_may_open(world):
+    service = world.service()
+    group, (balancer, _) = world.group(service), world.balancer()
+    address = load_balancers(world.cloud).get(balancer)["Address"]
+    with places.bound(address, 0) as free:
+        port = free.getsockname()[1]
+    load_balancers(world.cloud).change(balancer, Instead=port)
+    [shown] = world("DescribeLoadBalancers")["LoadBalancers"]
+    name = shown["DNSName"]
+    config = {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}
+    world.listener(balancer, {"Type": "redirect", "RedirectConfig": config})
+    text, arn = world.certificate()
+    secure = {"Protocol": "HTTPS", "Port": 443, "Certificates": [{"CertificateArn": arn}]}
+    world.listener(balancer, forward(group), **secure)
+    world.until(group, service, "healthy")
+    trusting = ssl.create_default_context(cadata=text.decode())
+    trusting.check_hostname = False
+
+    status, _, headers = ask(name, "/a")
+    with urllib.request.urlopen(headers["Location"], timeout=30, context=trusting) as answer:
+        body = answer.read()
+
+    assert f"{address}:{port}" == name
+    assert (301, f"https://{name}/a") == (status, headers["Location"])
+    assert b"one" == body
+    assert "https" == service.asked("/a")[0]["X-Forwarded-Proto"]
+    with pytest.raises(ServiceError, match="stands for all of them"):
+        world.listener(balancer, forward(group), Port=81)
+
+
+def test_a_certificate_that_does_not_fit_its_key_is_refused(world):
+    (text, _), (_, key) = certificate("one.example"), certificate("two.example")
+
+    with pytest.raises(ServiceError, match="not that of the certificate"):
+        world.imported(text, key)
+
+
+def test_a_port_that_another_program_has_is_refused_and_leaves_nothing_behind(world):
+    balancer, _name = world.balancer()
+    address = load_balancers(world.cloud).get(balancer)["Address"]
+    with places.bound(address, 0) as taken, pytest.raises(Refused, match="cannot be opened"):
+        world.listener(balancer, forward(world.group()), Port=taken.getsockname()[1])
+
+    assert [] == world("DescribeListeners", LoadBalancerArn=balancer)["Listeners"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "said"),
+    [
+        ("CreateTargetGroup", {"TargetType": "instance"}, "only ip"),
+        ("CreateTargetGroup", {"Protocol": "HTTPS"}, "only HTTP"),
+        ("CreateTargetGroup", {"HealthCheckIntervalSeconds": 5, "HealthCheckTimeoutSeconds": 5}, "smaller"),
+        ("CreateTargetGroup", {"Matcher": {"HttpCode": "200-"}}, "200-499"),
+        ("CreateTargetGroup", {"Name": "-x"}, "not valid"),
+        ("CreateLoadBalancer", {"Subnets": ["one"]}, "two subnets"),
+        ("CreateLoadBalancer", {"Type": "gateway"}, "not part of the local cloud"),
+        ("CreateListener", {"Protocol": "HTTPS"}, "needs one certificate"),
+        ("CreateListener", {"DefaultActions": [{"Type": "authenticate-oidc"}]}, "not part of the local"),
+        ("CreateListener", {"DefaultActions": [{"Type": "forward", "TargetGroupArn": "x"}]}, "not found"),
+        ("CreateRule", {"Priority": 5}, "currently in use"),
+        ("CreateRule", {"Conditions": [{"Field": "path-pattern", "RegexValues": ["a"]}]}, "RegexValues"),
+        ("CreateRule", {"Conditions": [{"Field": "source-ip", "SourceIpConfig": {"Values": ["x"]}}]}, "CIDR"),
+        ("RegisterTargets", {"Targets": [{"Id": "10.0.0.1"}]}, "127.0.0.0/8"),
+        ("RegisterTargets", {"Targets": [{"Id": "i-123"}]}, "not valid"),
+    ],
+)
+def test_what_cannot_be_or_is_not_done_here_is_refused_by_name(full, operation, request_, said):
+    world, usual = full
+
+    with pytest.raises((ServiceError, Refused), match=said):
+        world(operation, **{**usual[operation], **request_})
+
+
+@pytest.mark.parametrize(
+    ("operation", "member"),
+    [("DeleteTargetGroup", "TargetGroupArn"), ("DeleteLoadBalancer", "LoadBalancerArn")],
+)
+def test_what_is_used_or_protected_is_not_deleted(full, operation, member):
+    world, usual = full
+    arn = usual["CreateListener" if member == "LoadBalancerArn" else "RegisterTargets"][member]
+    attributes = [{"Key": "deletion_protection.enabled", "Value": "true"}]
+    owner = usual["CreateListener"]["LoadBalancerArn"]
+    world("ModifyLoadBalancerAttributes", LoadBalancerArn=owner, Attributes=attributes)
+
+    with pytest.raises(ServiceError, match=r"in use|deletion protection"):
+        world(operation, **{member: arn})

@@ -20,7 +20,7 @@ from atelier.cloud.services.elasticloadbalancing.service import (
     unsupported,
 )
 from atelier.cloud.services.elasticloadbalancing.tags import plain
-from atelier.cloud.services.wire import Document, ServiceError
+from atelier.cloud.services.wire import Document, ServiceError, everything
 from atelier.cloud.store import Record
 
 SETTINGS = ("Port", "Protocol", "SslPolicy", "Certificates", "DefaultActions")
@@ -66,11 +66,7 @@ def delete(cloud: Cloud, request: Document) -> None:
     live.of(cloud).refresh()
 
 
-def _on_what_is_asked(cloud: Cloud, request: Document) -> str:
-    return "*"
-
-
-@SERVICE.operation("DescribeListeners", on=_on_what_is_asked)
+@SERVICE.operation("DescribeListeners", on=everything)
 def describe(cloud: Cloud, request: Document) -> Document:
     """List the listeners of a load balancer, or those that are asked for."""
     unsupported(request, ("LoadBalancerArn", "ListenerArns", "Marker", "PageSize"), "DescribeListeners")

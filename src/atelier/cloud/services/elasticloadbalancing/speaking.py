@@ -86,6 +86,8 @@ class Speaker:
     async def _acted(
         self, request: web.BaseRequest, exchange: Exchange, listener: Record, balancer: Record
     ) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return answers.page(501)  # not part of the local cloud, and no target may mistake it
         rule = routing.choose(self._rules[listener["Arn"]], _asked(request))
         exchange.priority, exchange.action = rule.priority, rule.action["Type"]
         if exchange.action == "fixed-response":
