@@ -135,7 +135,7 @@ docs-publish: docs ## Build the site and publish it (ARGS="--aws")
 	@rm -rf $@ && mv $@.new $@ && touch $@
 
 .PHONY: bench
-bench: .venv/dev .venv/merging ## Measure functions, merges, LoRAs, a look at upstream, image rebuilds, uploads beside curl, and 200 clients (ARGS="--clients 50")
+bench: .venv/dev .venv/merging ## Measure functions, merges, LoRAs, a look at upstream, image rebuilds, uploads beside curl, twenty redeployments of the fleet, and 200 clients (ARGS="--clients 50")
 	@$(BIN)/python tests/bench/imports.py
 	@$(BIN)/python tests/bench/operations.py
 	@$(BIN)/python tests/bench/merge.py
@@ -143,6 +143,7 @@ bench: .venv/dev .venv/merging ## Measure functions, merges, LoRAs, a look at up
 	@$(BIN)/python tests/containers/rebuild.py
 	@$(BIN)/python tests/bench/upstream.py
 	@$(BIN)/python tests/bench/webui_rebuild.py
+	@$(BIN)/python tests/bench/fleet.py
 	@$(BIN)/python tests/middleware/load.py $(ARGS)
 	@$(BIN)/python tests/middleware/upload_speed.py
 
