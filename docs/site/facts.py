@@ -58,13 +58,33 @@ def stacks() -> Iterator[dict[str, Any]]:
 
 
 def standing(template: dict[str, Any]) -> dict[str, int]:
-    """Count what costs by the month, used or not; what a parameter may leave out is not counted."""
+    """Count what costs by the month, used or not, when every parameter has its default."""
     found = [
         each["Type"]
         for each in template["Resources"].values()
-        if each["Type"] in MONTHLY and "Condition" not in each and not _is_free(each)
+        if each["Type"] in MONTHLY and holds(each.get("Condition"), template) and not _is_free(each)
     ]
     return dict(Counter(found))
+
+
+def holds(condition: Any, template: dict[str, Any]) -> bool:
+    """Say whether a condition holds when every parameter has its default."""
+    if condition is None:
+        return True
+    if isinstance(condition, str):
+        return holds(template["Conditions"][condition], template)
+    ((word, parts),) = condition.items()
+    if word == "Condition":
+        return holds(parts, template)
+    if word == "Fn::Equals":
+        one, other = (_default(each, template) for each in parts)
+        return bool(one == other)
+    inner = [holds(each, template) for each in parts]
+    return {"Fn::Not": not inner[0], "Fn::And": all(inner), "Fn::Or": any(inner)}[word]
+
+
+def _default(value: Any, template: dict[str, Any]) -> Any:
+    return template["Parameters"][value["Ref"]].get("Default") if isinstance(value, dict) else value
 
 
 def _is_free(resource: dict[str, Any]) -> bool:
