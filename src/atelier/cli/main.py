@@ -11,7 +11,10 @@ from atelier.cli.errors import Group
 
 # name -> where the command is, and what `atelier --help` says of it without importing it
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "demo": ("atelier.cli.demo:demo", "Publish a model from a git push; or paint a picture (artist)."),
+    "demo": (
+        "atelier.cli.demo:demo",
+        "Publish a model from a git push; or paint (artist); or serve (fleet).",
+    ),
     "up": ("atelier.cli.cloud:up", "Start the local cloud."),
     "down": ("atelier.cli.cloud:down", "Stop the local cloud; its state stays."),
     "status": ("atelier.cli.cloud:status", "Say whether the local cloud runs, and where."),

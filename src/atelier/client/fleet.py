@@ -118,6 +118,14 @@ class Fleet:
             reason=primary.get("rolloutStateReason", ""),
         )
 
+    def image(self) -> str:
+        """Return the image that the tasks run."""
+        service = self.clients.ecs.describe_services(
+            cluster=self.place.cluster, services=[self.place.service]
+        )["services"][0]
+        found = self.clients.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])
+        return found["taskDefinition"]["containerDefinitions"][0]["image"]
+
     def put(self, path: Path, name: str) -> str:
         """Let a model land: its archive, then its SHA-256; return the object's version."""
         if not re.fullmatch(fleet.NAMES, name):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ecr import ECRClient
     from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
@@ -116,6 +117,11 @@ class Clients:
     def ecs(self) -> ECSClient:
         """ECS."""
         return self._client("ecs")  # type: ignore[no-any-return]
+
+    @cached_property
+    def iam(self) -> IAMClient:
+        """IAM."""
+        return self._client("iam")  # type: ignore[no-any-return]
 
     @cached_property
     def logs(self) -> CloudWatchLogsClient:
