@@ -20,6 +20,11 @@ Operation = Callable[[Parameters], str | None]
 
 def install() -> None:
     """Answer IAM's operations, where ministack checks nothing and lacks most."""
+    use("services.iam", "_oidc_providers", checked=False)
+    use("services.iam", "_error", "status", "code", "message", "ns")
+    use("services.iam", "_xml", "status", "root_tag", "inner", "ns")
+    use("services.iam", "_extract_tags", "p")
+    use("core.responses", "get_account_id")
     handlers: dict[str, Any] = use("services.iam", "_IAM_HANDLERS", checked=False)
     for name, operation in OPERATIONS.items():
         handlers[name] = _answering(name, operation)
@@ -53,12 +58,12 @@ def texts(parameters: Parameters, name: str) -> list[str]:
 
 
 def _tags(parameters: Parameters) -> dict[str, str]:
-    listed = use("services.iam", "_extract_tags", "p")(parameters)
+    listed = use("services.iam", "_extract_tags", checked=False)(parameters)
     return {str(each["Key"]): str(each["Value"]) for each in listed}
 
 
 def _create(parameters: Parameters) -> str:
-    account = use("core.responses", "get_account_id")()
+    account = use("core.responses", "get_account_id", checked=False)()
     lists = texts(parameters, "ClientIDList"), texts(parameters, "ThumbprintList")
     made = providers.create(account, text(parameters, "Url"), *lists, _tags(parameters))
     return element(ARN, made["Arn"]) + _written_tags(made)
@@ -140,7 +145,7 @@ def resource_create(_logical_id: str, properties: Parameters, _stack: str) -> tu
     """Let the account know the issuer that a template names."""
     if not properties.get("Url"):
         raise Refused(f"{TYPE} needs Url")
-    account = use("core.responses", "get_account_id")()
+    account = use("core.responses", "get_account_id", checked=False)()
     try:
         made = providers.create(account, str(properties["Url"]), *_lists(properties), _declared(properties))
     except Rejected as rejected:

@@ -18,14 +18,14 @@ class Rejected(Exception):
 
     def answer(self, service: str) -> Answer:
         """Return the refusal as *service* writes it."""
-        error = use("services.iam", "_error", "status", "code", "message", "ns")
+        error = use("services.iam", "_error", checked=False)
         refused: Answer = error(self.status, self.code, escape(str(self)), ns=service)
         return refused
 
 
 def written(service: str, operation: str, result: str | None = None) -> Answer:
     """Return the answer of an operation, with its result's members when it has a result."""
-    xml = use("services.iam", "_xml", "status", "root_tag", "inner", "ns")
+    xml = use("services.iam", "_xml", checked=False)
     inner = "" if result is None else f"<{operation}Result>{result}</{operation}Result>"
     answer: Answer = xml(200, f"{operation}Response", inner, ns=service)
     return answer
