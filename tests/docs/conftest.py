@@ -27,11 +27,11 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"LEFT OUT: tests of the documentation: {reason}", red=True)
 
 
-def need(found, reason, required):
+def need(found, reason):
     """Leave tests out when something is missing; where they are required, fail."""
     if found:
         return
-    if required:
+    if os.environ.get("ATELIER_BROWSER") == "required":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
@@ -39,15 +39,20 @@ def need(found, reason, required):
 class Sources:
     """What a site is built from: a copy, in which a test may change something."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, origin=ROOT):
         self.folder, self.site = folder, folder / "build" / "site"
-        shutil.copy(ROOT / "mkdocs.yml", folder)
-        shutil.copytree(ROOT / "docs", folder / "docs", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(origin / "mkdocs.yml", folder)
+        shutil.copytree(origin / "docs", folder / "docs", ignore=shutil.ignore_patterns("__pycache__"))
+        if origin != ROOT:
+            shutil.copytree(origin / "build" / "docs", folder / "build" / "docs")
 
-    def build(self):
-        """Build the site as `make docs` does; return what was said, with the exit code."""
+    def facts(self):
+        """Write down what Atelier's commands and stacks are."""
         facts = [sys.executable, "docs/site/facts.py", "build/docs/facts.json"]
         subprocess.run(facts, cwd=self.folder, check=True, capture_output=True)
+
+    def build(self):
+        """Build the site as `make docs` does; return the exit code, and what was said."""
         build = [str(PYTHON), "-m", "mkdocs", "build"]
         environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
         ran = subprocess.run(
@@ -56,20 +61,27 @@ class Sources:
         return ran.returncode, ran.stdout + ran.stderr
 
 
+@pytest.fixture(scope="session")
+def first(tmp_path_factory):
+    """The documentation as it is, built."""
+    need(PYTHON.exists(), "MkDocs is not set up; `make docs` does it")
+    made = Sources(tmp_path_factory.mktemp("docs"))
+    made.facts()
+    code, said = made.build()
+    assert code == 0, said
+    return made
+
+
 @pytest.fixture
-def sources(tmp_path):
-    need(PYTHON.exists(), "MkDocs is not set up; `make docs` does it", required="CI" in os.environ)
-    return Sources(tmp_path)
+def sources(first, tmp_path):
+    """A copy of it, not built."""
+    return Sources(tmp_path, first.folder)
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory):
+def built(first):
     """The folder of the built site."""
-    need(PYTHON.exists(), "MkDocs is not set up; `make docs` does it", required="CI" in os.environ)
-    made = Sources(tmp_path_factory.mktemp("docs"))
-    code, said = made.build()
-    assert code == 0, said
-    return made.site
+    return first.site
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +106,7 @@ def browser():
     """Chromium until the module ends: while Playwright runs, no other test can run an event loop."""
     from playwright.sync_api import sync_playwright
 
-    required = os.environ.get("ATELIER_BROWSER") == "required"
-    need(CHROMIUM, "there is no chromium here; install Debian's package chromium", required)
+    need(CHROMIUM, "there is no chromium here; install Debian's package chromium")
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield found
