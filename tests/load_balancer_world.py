@@ -10,6 +10,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from fakes import FakeIdentity, FakeMetrics, fake_cloud
 
+from atelier.cloud.context import Cloud
 from atelier.cloud.services import acm
 from atelier.cloud.services.elasticloadbalancing import targets
 from atelier.cloud.services.elasticloadbalancing.plugin import PLUGIN
@@ -101,10 +103,11 @@ class Service(ThreadingHTTPServer):
 class World:
     """One cloud's load balancers, called as by its tester."""
 
-    def __init__(self, home: Path, **parts: Any) -> None:
+    def __init__(self, home: Path, made_as: type[Cloud] = Cloud, **parts: Any) -> None:
         self.metrics, self.identity = FakeMetrics(), FakeIdentity()
         parts = {"metrics": self.metrics, "identity": self.identity, **parts}
-        self.cloud = fake_cloud(home, **parts)
+        fake = fake_cloud(home, **parts)
+        self.cloud = made_as(**{each.name: getattr(fake, each.name) for each in fields(fake)})
         self.services: list[Service] = []
         self.start()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import shlex
 import socket
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from load_balancer_world import World, ask, certificate, connected, forward
 
-from atelier.cloud.context import Refused
+from atelier.cloud.context import Cloud, Refused
 from atelier.cloud.services.elasticloadbalancing import access_logs, live, places
 from atelier.cloud.services.elasticloadbalancing.exchange import Exchange
 from atelier.cloud.services.elasticloadbalancing.service import load_balancers
@@ -522,3 +523,33 @@ def test_what_is_used_or_protected_is_not_deleted(full, operation, member):
 
     with pytest.raises(ServiceError, match=r"in use|deletion protection"):
         world(operation, **{member: arn})
+
+
+def test_lines_that_were_not_written_when_the_cloud_went_down_are_written_later(tmp_path):
+    written = {}
+
+    class S3:
+        def put_object(self, **request):
+            written[request["Key"]] = request["Body"]
+
+        def close(self):
+            """Nothing is open."""
+
+    class Delivered(Cloud):
+        def client(self, service, credentials, **options):
+            return S3()
+
+    world = World(tmp_path, made_as=Delivered)
+    attributes = {"access_logs.s3.enabled": "true", "access_logs.s3.bucket": "logs"}
+    balancer, name = world.balancer(**attributes)
+    world.listener(balancer, forward(world.group()))
+    ask(name, "/lost?")
+    world.stop()
+    world.start()
+    live.of(world.cloud).do(live.of(world.cloud).write())
+    world.close()
+
+    [key] = [each for each in written if each.endswith(".log.gz")]
+    assert key.startswith("AWSLogs/000000000000/elasticloadbalancing/us-east-1/20")
+    assert b"/lost? HTTP/1.1" in gzip.decompress(written[key])
+    assert "AWSLogs/000000000000/ELBAccessLogTestFile" in written

@@ -6,7 +6,7 @@ import gzip
 import logging
 import secrets
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -41,6 +41,10 @@ class Log:
         lines = self._lines[exchange.balancer]
         if len(lines) < MOST:
             lines.append(line(exchange))
+
+    def put(self, balancer: str, lines: Iterable[str]) -> None:
+        """Take lines back that were not written when the cloud went down."""
+        self._lines[balancer].extend(lines)
 
     def take(self) -> dict[str, list[str]]:
         """Return the lines, and begin anew."""

@@ -25,6 +25,7 @@ from atelier.cloud.services.elasticloadbalancing.service import (
     listeners,
     load_balancers,
     targets,
+    unwritten,
     users,
 )
 from atelier.cloud.services.elasticloadbalancing.speaking import Speaker
@@ -93,6 +94,9 @@ class Live:
         )
         self._checks = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True), **plain)
         self.tally, self.log = metrics.Tally(), access_logs.Log()
+        for arn, record in unwritten(self.cloud).items():
+            self.log.put(arn, record["Lines"])
+            unwritten(self.cloud).delete(arn)
         self.speaker = Speaker(self.cloud, self.session, self.groups, self.tally, self.log)
         self._reports = (
             asyncio.create_task(self._again(metrics.EVERY, self.report)),
@@ -108,7 +112,8 @@ class Live:
                 target.rest(target.verdict)
         for each in self._reports:
             each.cancel()
-        await self.write()
+        for arn, lines in self.log.take().items():  # the gateway takes no requests any more
+            unwritten(self.cloud).put(arn, {"Lines": lines})
         await self.session.close()
         await self._checks.close()
 

@@ -40,6 +40,11 @@ def targets(cloud: Cloud) -> Table:
     return cloud.store.table(f"{SCOPE}.targets")
 
 
+def unwritten(cloud: Cloud) -> Table:
+    """Return the lines of access logs that wait for the cloud to be up again, by load balancer."""
+    return cloud.store.table(f"{SCOPE}.unwritten")
+
+
 def new_id() -> str:
     """Return what makes an ARN different from all others: ``50dc6c495c0c9188``."""
     return secrets.token_hex(8)
