@@ -18,6 +18,9 @@ CHECKSUM = f"{FILE}.sha256"
 MODEL_PARAMETER = "MODEL_PARAMETER"
 """The variable of a task's container that names the parameter."""
 
+NO_BUCKET = "none"
+"""What is said in a bucket's place where there is no fleet."""
+
 CONTAINER = "model"
 PORT = 8080
 

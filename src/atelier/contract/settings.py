@@ -31,7 +31,10 @@ class RegisterSettings(Value):
 
 
 class PublishSettings(Value):
-    """What moves the stable endpoint and the serving API to an approved version."""
+    """What moves the stable endpoint and the serving API to an approved version.
+
+    It lands in the *fleet_bucket* too, unless that is ``none``.
+    """
 
     model_table: str
     candidate_endpoint: str
@@ -39,6 +42,7 @@ class PublishSettings(Value):
     code_bucket: str
     serving_stack: str
     serving_role_arn: str
+    fleet_bucket: str
     prefix: str
 
 
