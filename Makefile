@@ -34,7 +34,7 @@ setup: .venv/runtime ## Create .venv with what the atelier command needs
 dev: .venv/dev ## Add what `make check` and `make test` need
 
 .PHONY: demo
-demo: .venv/runtime ## Take a git push through build, training, approval and serving (ARGS="--yes --json", DATA=path; ARGS=artist paints)
+demo: .venv/runtime ## Take a git push through build, training, approval and serving (ARGS="--yes --json", DATA=path; ARGS=artist paints, ARGS=fleet serves)
 	@$(BIN)/atelier demo $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .PHONY: up down
