@@ -8,7 +8,7 @@ import textwrap
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -129,8 +129,16 @@ class EcsWorld:
         """Make an image that answers with *version*."""
         return self.image(version, f"VERSION, HEALTHY = {version!r}, {healthy}\n{SERVE}")
 
-    def define(self, image: str, family: str = "app", **more: Any) -> str:
-        """Register a task definition of one container; return its ARN."""
+    def define(
+        self,
+        image: str,
+        family: str = "app",
+        *,
+        volumes: Sequence[dict[str, Any]] = (),
+        containers: Sequence[dict[str, Any]] = (),
+        **more: Any,
+    ) -> str:
+        """Register a task definition of one container, and others beside it; return its ARN."""
         container = {"name": "main", "image": image, "portMappings": [{"containerPort": 8080}], **more}
         made = self.call(
             "RegisterTaskDefinition",
@@ -141,7 +149,8 @@ class EcsWorld:
             memory="512",
             executionRoleArn=ROLE,
             taskRoleArn=ROLE,
-            containerDefinitions=[container],
+            containerDefinitions=[container, *containers],
+            volumes=list(volumes),
         )
         return str(made["taskDefinition"]["taskDefinitionArn"])
 

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -277,3 +278,62 @@ def test_a_service_that_is_deleted_ends_its_tasks(world):
     assert [] == world.tasks()
     assert all(each.wait(0) is not None for each in world.engine.started)
     assert "INACTIVE" == world.call("DeleteCluster", cluster="c")["cluster"]["status"]
+
+
+def test_when_all_tasks_are_killed_all_come_back(world):
+    address = balanced(world, desiredCount=2)
+    before = {each["taskArn"] for each in world.tasks()}
+
+    for each in list(world.engine.started):
+        os.kill(each.pid, signal.SIGKILL)
+    world.until(lambda: is_steady_with_others(world, before), bool)
+
+    assert (200, "v1") == ask(address)
+
+
+def is_steady_with_others(world, before):
+    now = {each["taskArn"] for each in world.tasks()}
+    events = [each["message"] for each in world.service()["events"]]
+    return len(now) == 2 and not now & before and "steady state" in events[0]
+
+
+def test_a_burst_of_forced_deployments_ends_as_one(world):
+    address = balanced(world)
+
+    with load(address) as answers, ThreadPoolExecutor(4) as callers:
+        list(callers.map(lambda _: update(world, forceNewDeployment=True), range(8)))
+        service = world.settled()
+
+    assert {(200, "v1")} == set(answers)
+    assert 1 == service["runningCount"] == len(world.tasks())
+    told = [each["eventName"] for each in world.told("ECS Deployment State Change")]
+    assert (9, 2) == (
+        told.count("SERVICE_DEPLOYMENT_IN_PROGRESS"),
+        told.count("SERVICE_DEPLOYMENT_COMPLETED"),
+    )
+
+
+def test_a_file_system_that_is_not_there_is_rolled_back_with_its_reason(world):
+    address = balanced(world, deploymentConfiguration=BREAKER)
+    volume = {"name": "shared", "efsVolumeConfiguration": {"fileSystemId": "fs-0123456789abcdef0"}}
+    mount = {"sourceVolume": "shared", "containerPath": "/shared", "readOnly": True}
+
+    bad = world.define(world.serving("v2"), volumes=[volume], mountPoints=[mount])
+    update(world, taskDefinition=bad)
+    world.until(world.service, is_rolled_back)
+
+    reasons = {each["stoppedReason"] for each in world.tasks("STOPPED") if each["taskDefinitionArn"] == bad}
+    assert "there is no file system fs-0123456789abcdef0" in reasons.pop()
+    assert (200, "v1") == ask(address)
+
+
+def test_a_sidecar_may_end_and_an_essential_container_may_not(world):
+    sidecar = {"name": "sidecar", "image": world.image("side", "print('done')"), "essential": False}
+    world.serve(world.define(world.serving("v1"), containers=[sidecar]))
+    world.settled()
+
+    def ends():
+        (task,) = world.tasks()
+        return task["lastStatus"], {each["name"]: each["lastStatus"] for each in task["containers"]}
+
+    world.until(ends, lambda seen: seen == ("RUNNING", {"main": "RUNNING", "sidecar": "STOPPED"}))

@@ -10,13 +10,17 @@ from atelier.cloud.services.wire import ServiceError
 
 
 def tasks(picture):
-    """Tasks by letter: upper case is new, lower is old; h serves, w not yet, f fails. Ids are positions."""
+    """Tasks by letter: upper case is new, lower is old. Ids are positions.
+
+    h serves, w not yet, f fails and has never served, s fails and has served before.
+    """
     return [
         Seen(
             id=str(index),
             is_new=each.isupper(),
             is_healthy=each in "hH",
-            failing="it fails" if each in "fF" else None,
+            failing="it fails" if each in "fFsS" else None,
+            has_served=each in "hHsS",
         )
         for index, each in enumerate(picture)
     ]
@@ -41,6 +45,13 @@ def tasks(picture):
         (2, "HF", 1, "1", "what fails is replaced"),
         (2, "hhFF", 2, "23", "again and again"),
         (2, "hf", 2, "1", "an old one that fails is not started again, but its place is free"),
+        (1, "S", 1, "", "one that served goes when another one serves"),
+        (1, "SW", 0, "", "and not before"),
+        (1, "SH", 0, "0", "but then"),
+        (2, "HS", 1, "", "whatever else serves"),
+        (2, "HSW", 0, "", "until all are there"),
+        (2, "ssWW", 0, "", "old ones that served go as well"),
+        (2, "ssHH", 0, "01", "when new ones serve"),
     ],
 )
 def test_a_service_rolls_over_by_twice_its_size_and_never_under_it(count, picture, start, stopped, why):
@@ -64,6 +75,12 @@ def test_how_far_a_service_strays_is_its_own_choice(least, most, picture, start,
     found = plan(Wanted(count=4, least_percent=least, most_percent=most), tasks(picture))
 
     assert (start, set(stopped)) == (found.start, set(found.surplus))
+
+
+def test_one_that_fails_goes_first_where_there_is_no_room_for_another():
+    found = plan(Wanted(count=2, least_percent=50, most_percent=100), tasks("SS"))
+
+    assert (2, {"0", "1"}) == (found.start, set(found.failing))
 
 
 def test_a_failed_deployment_starts_nothing():

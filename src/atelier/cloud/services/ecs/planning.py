@@ -20,6 +20,8 @@ class Seen:
     is_healthy: bool = False
     failing: str | None = None
     """Why it is to be replaced, when it runs and does not do what it should."""
+    has_served: bool = False
+    """Whether it was healthy before: it may serve still, or again, so another one starts before it goes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +55,23 @@ class Plan:
 
 def plan(wanted: Wanted, tasks: Sequence[Seen]) -> Plan:
     """Return the next step from *tasks* to what is wanted."""
-    failing = {each.id: each.failing for each in tasks if each.failing is not None}
     left = [each for each in tasks if each.failing is None]
     new = [each for each in left if each.is_new]
     surplus = _surplus(wanted, new) + _replaced(wanted, left)
-    missing = wanted.count - len(new)
+    missing = max(0, wanted.count - len(new))
     room = max(wanted.most, wanted.least) - len(left) + len(surplus)
-    return Plan(max(0, min(missing, room)) if wanted.may_start else 0, failing, tuple(surplus))
+    ill = [each for each in tasks if each.failing is not None]
+    kept = _kept(wanted, left, [each for each in ill if each.has_served], room - missing)
+    failing = {each.id: each.failing or "" for each in ill if each.id not in kept}
+    start = max(0, min(missing, room - len(kept)))
+    return Plan(start if wanted.may_start else 0, failing, tuple(surplus))
+
+
+def _kept(wanted: Wanted, left: list[Seen], served: list[Seen], room: int) -> set[str]:
+    """Return those that fail and stay until others serve, if there is room beside their replacements."""
+    if sum(each.is_healthy for each in left) >= wanted.least:
+        return set()
+    return {each.id for each in served[: max(0, room)]}
 
 
 def _surplus(wanted: Wanted, new: list[Seen]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -172,7 +173,7 @@ def _service_made(made: Document) -> Made:
 def _await(cloud: Cloud, arn: str) -> None:
     """Wait until the service's deployment is complete; raise its reason when it failed."""
     cluster, name = arn.split("/")[-2:]
-    waiting = threading.Event()
+    waiting, deadline = threading.Event(), time.monotonic() + live.of(cloud).settings.stabilise_timeout
     record = services(cloud).get(f"{cluster}/{name}") or {}
     wanted = record["deployments"][0]["id"] if record else ""
     while record := services(cloud).get(f"{cluster}/{name}") or {}:
@@ -184,6 +185,9 @@ def _await(cloud: Cloud, arn: str) -> None:
             raise Refused(
                 f"Error occurred during operation 'ECS Deployment Circuit Breaker was triggered': {said}"
             )
+        if time.monotonic() > deadline:
+            said = next((each["message"] for each in record["events"]), "")
+            raise Refused(f"Exceeded attempts to wait: service {name} did not stabilize: {said}")
         _check_up(cloud, name)
         waiting.wait(POLL)
     raise Refused(f"service {name} was deleted meanwhile")

@@ -91,6 +91,7 @@ class Scheduler:
                     is_new=task["Deployment"] == new,
                     is_healthy=health == "healthy",
                     failing=why if health == "failing" else None,
+                    has_served=bool(task.get("WasHealthy")),
                 )
             )
         return found
@@ -206,11 +207,10 @@ class Scheduler:
     def _settle(self, service: Record, wanted: Wanted, seen: list[Seen], step: Plan) -> None:
         """Note that a deployment is complete, and that the service is as it should be."""
         left = [each for each in seen if each.id not in step.failing and each.id not in step.surplus]
-        if (
-            step.start
-            or not is_steady(wanted, left)
-            or deployments.primary(service)["rolloutState"] == "FAILED"
-        ):
+        if step.start or not is_steady(wanted, left):
+            service["IsSteady"] = False
+            return
+        if deployments.primary(service)["rolloutState"] == "FAILED":
             return
         if deployments.primary(service)["rolloutState"] == "IN_PROGRESS":
             deployments.completed(self.cloud, service)

@@ -32,6 +32,9 @@ class Settings:
     settle: float = 1
     """Seconds for which a task must run to count as healthy, when nothing else checks it."""
 
+    stabilise_timeout: float = 10800
+    """Seconds in which CloudFormation wants a service to be steady."""
+
     restart_delay: float = 1
     """Seconds before a task that failed is replaced; doubled for each failure in a row, as AWS throttles."""
 
