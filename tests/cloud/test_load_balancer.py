@@ -197,6 +197,30 @@ def test_a_header_of_one_connection_goes_no_further(world):
     assert set() == {"X-Mine", "Keep-Alive"} & seen.keys()
 
 
+def test_nothing_is_added_to_an_answer_and_nothing_is_changed(world):
+    service = world.service()
+    packed = gzip.compress(b"hello")
+
+    def bare(handler):
+        handler.send_response_only(203, "Quite Fine")
+        for name, value in (("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("Content-Encoding", "gzip")):
+            handler.send_header(name, value)
+        handler.send_header("Content-Length", str(len(packed)))
+        handler.end_headers()
+        handler.wfile.write(packed)
+
+    service.paths["/bare"] = bare
+    _, name = world.fleet(service)
+
+    with connected(name) as connection:
+        connection.request("GET", "/bare")
+        answer = connection.getresponse()
+
+        assert (203, "Quite Fine", packed) == (answer.status, answer.reason, answer.read())
+        assert ["a=1", "b=2"] == answer.headers.get_all("Set-Cookie")
+        assert {"Set-Cookie", "Content-Encoding", "Content-Length", "Date"} == set(answer.headers)
+
+
 @pytest.mark.parametrize(
     ("mode", "expected"),
     [("append", "1.2.3.4, 127.0.0.1"), ("preserve", "1.2.3.4"), ("remove", None)],

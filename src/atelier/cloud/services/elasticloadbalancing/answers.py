@@ -8,14 +8,26 @@ SERVER = "awselb/2.0"
 
 REASONS = {
     400: "Bad Request",
-    414: "Request-URI Too Large",
-    431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     501: "Not Implemented",
     502: "Bad Gateway",
     503: "Service Temporarily Unavailable",
     504: "Gateway Time-out",
 }
+
+ADDED = ("Server", "Content-Type")
+"""Headers that aiohttp would put into an answer that has none."""
+
+
+class Passed(web.StreamResponse):
+    """A target's answer: nothing is added to what it says."""
+
+    async def _prepare_headers(self) -> None:
+        said = [name for name in ADDED if name in self.headers]
+        await super()._prepare_headers()
+        for name in ADDED:
+            if name not in said:
+                self.headers.popall(name, None)
 
 
 def page(status: int) -> web.Response:

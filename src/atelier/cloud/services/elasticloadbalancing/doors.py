@@ -18,7 +18,7 @@ HANDSHAKE = 10.0
 LINE = 16 * 1024
 """Bytes that a request line or a header may have."""
 
-HEADERS = 64 * 1024
+MOST_HEADERS = 500
 TLS = 0x16
 """The first byte of whoever begins to speak TLS."""
 
@@ -64,6 +64,7 @@ class Face:
             keepalive_timeout=self._keep_alive,
             max_line_size=LINE,
             max_field_size=LINE,
+            max_headers=MOST_HEADERS,
             auto_decompress=False,
             access_log=cast(Any, None),
         )

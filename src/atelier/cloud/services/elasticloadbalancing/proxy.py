@@ -116,7 +116,7 @@ class Pass:
         self._is_over = True
 
     async def _back(self, theirs: aiohttp.ClientResponse) -> web.StreamResponse:
-        answer = web.StreamResponse(status=theirs.status, reason=theirs.reason)
+        answer = answers.Passed(status=theirs.status, reason=theirs.reason)
         for name, value in theirs.headers.items():
             if name.lower() not in OWN | _named(theirs.headers):
                 answer.headers.add(name, value)
