@@ -18,6 +18,9 @@ OPENAPI = ROOT / "docs" / "openapi.json"
 FACTS = ROOT / "build" / "docs" / "facts.json"
 
 Document = Mapping[str, Any]
+FOLDED = 12
+"""Lines of a table from which on it is folded."""
+
 TAG = re.compile(r"<(?!/?code>)")
 ANSWERED_BY_ALL = "What every operation may answer"
 
@@ -175,13 +178,20 @@ def _answers(api: Document, operation: Document) -> list[str]:
         data = resolved(api, content["schema"]).get("properties", {}).get("data")
         if data:
             data = resolved(api, data)
-            said = data.get("description", "")
-            lines += ["", f"`data`: {said}" if said else "`data`:", *fields(api, data)]
+            lines += _data(data.get("description", ""), fields(api, data))
     failures = [f"`{status}`" for status in operation["responses"] if int(status) >= 400]
     if failures:
         anchor = ANSWERED_BY_ALL.lower().replace(" ", "-")
         lines += ["", f"Errors: {', '.join(failures)} ([what they mean](index.md#{anchor}))."]
     return [*lines, ""]
+
+
+def _data(said: str, rows: list[str]) -> list[str]:
+    """Return what an answer holds; many fields are folded, since most readers look for the requests."""
+    told = f"`data`: {said}" if said else "`data`"
+    if len(rows) <= FOLDED:
+        return ["", told, *rows]
+    return ["", '??? abstract "The fields of the answer"', "", *(f"    {each}" for each in (told, *rows)), ""]
 
 
 def fields(api: Document, schema: Document, before: str = "", depth: int = 0) -> list[str]:
