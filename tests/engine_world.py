@@ -91,9 +91,9 @@ class EngineWorld:
     def client(self, service: str) -> Any:
         return self.cloud.client(service)
 
-    def make_role(self, *statements: Mapping[str, Any]) -> str:
+    def make_role(self, *statements: Mapping[str, Any], service: str = SAGEMAKER) -> str:
         iam, name = self.client("iam"), f"r{uuid.uuid4().hex[:12]}"
-        trust = {"Effect": "Allow", "Principal": {"Service": SAGEMAKER}, "Action": "sts:AssumeRole"}
+        trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
         arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
         policy = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})

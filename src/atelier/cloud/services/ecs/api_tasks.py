@@ -44,6 +44,7 @@ MEMBERS = frozenset(
             "platformVersion",
             "propagateTags",
             "enableECSManagedTags",
+            "clientToken",
         ),
     }
 )
@@ -79,8 +80,10 @@ def run(cloud: Cloud, request: Document) -> Document:
     count = request.get("count", 1)
     if not 1 <= count <= MOST:
         raise invalid(f"count must be between 1 and {MOST}")
-    state = live.of(cloud)
+    state, token = live.of(cloud), request.get("clientToken")
     started: list[Record] = []
+    if known := _started_by(cloud, token):
+        return {"tasks": [shown(each) for each in known], "failures": []}
     running = [each for _, each in tasks(cloud).items() if each["lastStatus"] != "STOPPED"]
     if len(running) + count > state.settings.tasks:
         raise refused("You've reached the limit on the number of tasks you can run concurrently")
@@ -94,11 +97,17 @@ def run(cloud: Cloud, request: Document) -> Document:
             startedBy=request.get("startedBy"),
             overrides={"containerOverrides": overrides, "inferenceAcceleratorOverrides": []},
             tags=request.get("tags", []),
+            ClientToken=token,
             **providers(place, started),
         )
         launch(cloud, state, task)
         started.append(task)
     return {"tasks": [shown(each) for each in started], "failures": []}
+
+
+def _started_by(cloud: Cloud, token: str | None) -> list[Record]:
+    """Return what the same request has started before: an SDK that repeats it sends the same token."""
+    return [each for _, each in tasks(cloud).items() if token and each.get("ClientToken") == token]
 
 
 @SERVICE.operation("StopTask", on=on_task)

@@ -57,7 +57,8 @@ def create(cloud: Cloud, request: Document) -> Document:
             "Policy": None,
             "Tags": tags_of(request.get("Tags", ())),
         }
-        folder(cloud, id).mkdir(parents=True, mode=0o755)
+        folder(cloud, id).mkdir(parents=True)
+        folder(cloud, id).chmod(0o755)  # whatever the cloud's own umask: a container may be another user
         file_systems(cloud).put(id, record)
     return described(cloud, record)
 
