@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import pytest
 from ecs_world import SERVE, EcsWorld, ask, is_settled
 
+from atelier.cloud.services.ecs.plugin import PLUGIN
+from atelier.cloud.services.plugin import TaskFailed, is_wanted
 from atelier.cloud.services.wire import ServiceError
 
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
@@ -337,3 +339,33 @@ def test_a_sidecar_may_end_and_an_essential_container_may_not(world):
         return task["lastStatus"], {each["name"]: each["lastStatus"] for each in task["containers"]}
 
     world.until(ends, lambda seen: seen == ("RUNNING", {"main": "RUNNING", "sidecar": "STOPPED"}))
+
+
+def integrate(world, name, program):
+    parameters = {
+        "Cluster": "c",
+        "TaskDefinition": world.define(world.image("job", program)),
+        "LaunchType": "FARGATE",
+        "NetworkConfiguration": {"AwsvpcConfiguration": {"Subnets": ["subnet-1"]}},
+    }
+    return PLUGIN.integrations[name](world.cloud, world.identity.caller(), parameters)
+
+
+def test_a_state_machine_waits_for_its_task(world):
+    done = integrate(world, "ecs:runTask.sync", "print('done')")
+
+    assert ("STOPPED", 0) == (done["LastStatus"], done["Containers"][0]["ExitCode"])
+    with pytest.raises(TaskFailed, match='"ExitCode": 7'):
+        integrate(world, "ecs:runTask.sync", "raise SystemExit(7)")
+
+
+def test_a_state_machine_that_was_aborted_stops_its_task(world):
+    token = is_wanted.set(lambda: False)
+    try:
+        with pytest.raises(TaskFailed, match="its tasks are stopped"):
+            integrate(world, "ecs:runTask.sync", "import time; time.sleep(60)")
+    finally:
+        is_wanted.reset(token)
+
+    (arn,) = world.call("ListTasks", cluster="c", desiredStatus="STOPPED")["taskArns"]
+    world.until(lambda: world.task({"taskArn": arn}), lambda seen: seen["lastStatus"] == "STOPPED")

@@ -15,6 +15,7 @@ from atelier.cloud.services.ecs import (
     records,
     tags,
 )
+from atelier.cloud.services.ecs.integrations import INTEGRATIONS
 from atelier.cloud.services.ecs.resources import RESOURCES
 from atelier.cloud.services.ecs.scheduler import Scheduler
 from atelier.cloud.services.ecs.service import SERVICE, tasks
@@ -60,4 +61,4 @@ def stop(cloud: Cloud) -> None:
 SERVICE.start = start
 SERVICE.stop = stop
 
-PLUGIN = Plugin(scope="ecs", service=SERVICE, resources=RESOURCES)
+PLUGIN = Plugin(scope="ecs", service=SERVICE, resources=RESOURCES, integrations=INTEGRATIONS)
