@@ -271,3 +271,14 @@ def test_tags_come_and_go(world):
 
     found = world.call("DescribeTaskDefinition", taskDefinition="app", include=["TAGS"])["tags"]
     assert [{"key": "b", "value": "2"}] == found == world.call("ListTagsForResource", resourceArn=arn)["tags"]
+
+
+def test_a_request_that_comes_twice_makes_one_service(world):
+    definition = world.define("repository:1")
+
+    first = world.serve(definition, desiredCount=0, clientToken="once")
+    again = world.serve(definition, desiredCount=0, clientToken="once")
+
+    assert first["createdAt"] == again["createdAt"]
+    with pytest.raises(ServiceError, match="not idempotent"):
+        world.serve(definition, desiredCount=0, clientToken="another")

@@ -72,6 +72,28 @@ ROLLED = (
     "loadBalancers",
 )
 """Members whose change begins a new deployment."""
+USUAL: Document = {
+    "loadBalancers": [],
+    "healthCheckGracePeriodSeconds": 0,
+    "enableECSManagedTags": False,
+    "propagateTags": "NONE",
+    "availabilityZoneRebalancing": "DISABLED",
+    "tags": [],
+}
+"""Members that a service may leave out, and what they then are."""
+FIXED: Document = {
+    "status": "ACTIVE",
+    "serviceRegistries": [],
+    "schedulingStrategy": "REPLICA",
+    "deploymentController": {"type": "ECS"},
+    "enableExecuteCommand": False,
+    "platformFamily": "Linux",
+    "deployments": [],
+    "events": [],
+    "placementConstraints": [],
+    "placementStrategy": [],
+}
+"""What every new service has."""
 
 
 def on_service(cloud: Cloud, request: Document) -> str:
@@ -88,50 +110,15 @@ def on_services(cloud: Cloud, request: Document) -> list[str]:
 def create(cloud: Cloud, request: Document) -> Document:
     """Make a service; its tasks start in the background."""
     only("CreateService", request, CREATE)
-    cluster = find_cluster(cloud, request)
-    if not NAME.fullmatch(request["serviceName"]):
-        raise invalid("Invalid service name: letters, digits, hyphens and underscores are allowed")
-    if not request.get("taskDefinition"):
-        raise invalid("TaskDefinition can not be blank.")
-    _exactly(request.get("schedulingStrategy", "REPLICA"), "REPLICA", "scheduling strategy")
-    _exactly(request.get("deploymentController", {}).get("type", "ECS"), "ECS", "deployment controller")
-    definition = definitions.runnable(cloud, request["taskDefinition"])
-    balancing.check(cloud, request.get("loadBalancers", []), definition)
-    name, key = request["serviceName"], f"{cluster['clusterName']}/{request['serviceName']}"
-    count = request.get("desiredCount", 1)
-    if count < 0:
-        raise invalid("Desired count must be non-negative")
-    record = {
-        "serviceArn": service_arn(cloud, cluster["clusterName"], name),
-        "serviceName": name,
-        "clusterArn": cluster["clusterArn"],
-        "status": "ACTIVE",
-        "desiredCount": count,
-        "taskDefinition": definition["taskDefinitionArn"],
-        "loadBalancers": request.get("loadBalancers", []),
-        "serviceRegistries": [],
-        "deploymentConfiguration": _configuration(request.get("deploymentConfiguration", {})),
-        "healthCheckGracePeriodSeconds": request.get("healthCheckGracePeriodSeconds", 0),
-        "schedulingStrategy": "REPLICA",
-        "deploymentController": {"type": "ECS"},
-        "enableECSManagedTags": request.get("enableECSManagedTags", False),
-        "enableExecuteCommand": False,
-        "propagateTags": request.get("propagateTags", "NONE"),
-        "platformFamily": "Linux",
-        "createdAt": now(),
-        "createdBy": cloud.identity.caller().arn,
-        "tags": request.get("tags", []),
-        "deployments": [],
-        "events": [],
-        "placementConstraints": [],
-        "placementStrategy": [],
-        **placed(cluster, request),
-    }
-    state = live.of(cloud)
+    cluster, token = find_cluster(cloud, request), request.get("clientToken")
+    record, state = _new(cloud, cluster, request), live.of(cloud)
+    key = f"{cluster['clusterName']}/{record['serviceName']}"
     with state.changing:
         old = services(cloud).get(key)
         if old is not None and old["status"] != "INACTIVE":
-            raise invalid("Creation of service was not idempotent.")
+            if not token or old["ClientToken"] != token:
+                raise invalid("Creation of service was not idempotent.")
+            return {"service": show(old)}  # the same request again, by an SDK that heard no answer
         services(cloud).delete(key)
         deployments.begin(cloud, record)
         services(cloud).put(key, record)
@@ -227,6 +214,38 @@ def show(record: Record, *, with_tags: bool = True) -> Document:
     }
 
 
+def _new(cloud: Cloud, cluster: Record, request: Document) -> Record:
+    """Return the record of a service that is asked for, checked."""
+    if not NAME.fullmatch(request["serviceName"]):
+        raise invalid("Invalid service name: letters, digits, hyphens and underscores are allowed")
+    if not request.get("taskDefinition"):
+        raise invalid("TaskDefinition can not be blank.")
+    _exactly(request.get("schedulingStrategy", "REPLICA"), "REPLICA", "scheduling strategy")
+    _exactly(request.get("deploymentController", {}).get("type", "ECS"), "ECS", "deployment controller")
+    definition = definitions.runnable(cloud, request["taskDefinition"])
+    balancing.check(cloud, request.get("loadBalancers", []), definition)
+    return {
+        "serviceArn": service_arn(cloud, cluster["clusterName"], request["serviceName"]),
+        "serviceName": request["serviceName"],
+        "clusterArn": cluster["clusterArn"],
+        "taskDefinition": definition["taskDefinitionArn"],
+        "desiredCount": _count(request.get("desiredCount", 1)),
+        "deploymentConfiguration": _configuration(request.get("deploymentConfiguration", {})),
+        "createdAt": now(),
+        "createdBy": cloud.identity.caller().arn,
+        "ClientToken": request.get("clientToken"),
+        **{name: request.get(name, usual) for name, usual in USUAL.items()},
+        **FIXED,
+        **placed(cluster, request),
+    }
+
+
+def _count(count: int) -> int:
+    if count < 0:
+        raise invalid("Desired count must be non-negative")
+    return count
+
+
 def _changes(cloud: Cloud, request: Document) -> Document:
     """Return the members that an update sets, checked."""
     names = ("healthCheckGracePeriodSeconds", "enableECSManagedTags", "propagateTags", "loadBalancers")
@@ -236,9 +255,7 @@ def _changes(cloud: Cloud, request: Document) -> Document:
             "taskDefinitionArn"
         ]
     if "desiredCount" in request:
-        if request["desiredCount"] < 0:
-            raise invalid("Desired count must be non-negative")
-        changes["desiredCount"] = request["desiredCount"]
+        changes["desiredCount"] = _count(request["desiredCount"])
     return changes
 
 
