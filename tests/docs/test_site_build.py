@@ -8,6 +8,8 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import pytest
 
+from atelier.deploy import PARTS
+
 ROOT = Path(__file__).resolve().parents[2]
 LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 MARKDOWN_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -97,6 +99,18 @@ def test_every_operation_of_the_api_has_its_place(pages):
         for operation in methods.values():
             page = f"reference/api/{operation['tags'][0].lower()}.html"
             assert operation["operationId"].lower() in pages[page].names
+
+
+def test_what_stands_and_costs_is_counted_for_every_part(built):
+    text = (built / "costs.html").read_text(encoding="utf-8")
+    standing = text.partition("What stands there</th>")[2].partition("</table>")[0]
+    counted = dict(re.findall(r"<td><code>(\w+)</code></td>\s*<td>([^<]*)</td>", standing))
+
+    assert set(PARTS) - {"all"} == set(counted)
+    assert "keys: 1, secrets: 1" in counted["middleware"]
+    assert "interface endpoints" in counted["fleet"]
+    assert "NAT gateways" not in counted["fleet"]
+    assert "nothing" == counted["docs"]
 
 
 def test_drawings_stand_in_the_page_and_take_its_colours(built):
