@@ -116,6 +116,7 @@ def test_all_tasks_killed_are_replaced(fleet):
         ecs.stop_task(cluster=cluster, task=each, reason="a test")
 
     wait_for(lambda: not set(before) & set(ecs.list_tasks(cluster=cluster)["taskArns"]))
+    wait_for(lambda: fleet.status().running == 1)
     wait_for(lambda: served(fleet) == FIRST)
 
 

@@ -1,6 +1,6 @@
 """A fleet's container without torch: it fetches and checks a model as the real one does, and says its word.
 
-A model whose word is GARBAGE does not prove itself; one whose word is SLOW answers after a while.
+A model whose word is garbage does not prove itself.
 """
 
 import json
@@ -46,7 +46,7 @@ def main():
     model = landed.named(landed.client("ssm"), os.environ["MODEL_PARAMETER"])
     with tempfile.TemporaryDirectory() as scratch:
         folder = landed.fetch(landed.client("s3"), model, Path(scratch))
-        word = (folder / "model.safetensors").read_text()
+        word = (folder / "model.safetensors").read_text().strip("\0 ")
     if word == "garbage":
         raise Failure("the model answers no better than guessing")
     Handler.about = {**model.about, "word": word}

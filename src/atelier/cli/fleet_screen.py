@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from atelier.fleet_demo import Result, Scene
+    from atelier.stacks import Event
 
 
 class Window(Lines):
@@ -43,6 +44,12 @@ class Window(Lines):
         """Say what was done, below what was seen until then."""
         self._still()
         super().step(text)
+
+    def stack(self, event: Event) -> None:
+        """Tell of a resource that failed, and of the image, whose build takes long the first time."""
+        if event.status == "BUILD_IN_PROGRESS":
+            self.console.print("  The image of the fleet is built; the first time takes some minutes")
+        super().stack(event)
 
     @contextlib.contextmanager
     def during(self, text: str) -> Iterator[None]:
