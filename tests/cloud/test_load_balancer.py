@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 import time
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
@@ -505,6 +506,47 @@ def test_a_port_that_another_program_has_is_refused_and_leaves_nothing_behind(wo
         world.listener(balancer, forward(world.group()), Port=taken.getsockname()[1])
 
     assert [] == world("DescribeListeners", LoadBalancerArn=balancer)["Listeners"]
+
+
+def test_a_port_that_was_taken_while_the_cloud_was_down_is_told_and_tried_again(world):
+    _, name = world.fleet(world.service())
+    host, _, port = name.partition(":")
+    world.stop()
+    with places.bound(host, int(port or 80)):
+        world.start()
+        [shown] = world("DescribeLoadBalancers")["LoadBalancers"]
+
+    assert "failed" == shown["State"]["Code"]
+    assert "cannot be opened" in shown["State"]["Reason"]
+
+    live.of(world.cloud).do(live.of(world.cloud).report())
+
+    [shown] = world("DescribeLoadBalancers")["LoadBalancers"]
+    assert "active" == shown["State"]["Code"]
+    assert 200 == ask(name)[0]
+
+
+def test_tls_is_told_to_targets_where_the_attribute_says_so(world):
+    service, (text, arn) = world.service(), world.certificate()
+    balancer, _ = world.balancer(**{"routing.http.x_amzn_tls_version_and_cipher_suite.enabled": "true"})
+    group = world.group(service)
+    secure = {"Protocol": "HTTPS", "Port": 8443, "Certificates": [{"CertificateArn": arn}]}
+    policy = "ELBSecurityPolicy-TLS13-1-3-2021-06"
+    world.listener(balancer, forward(group), **secure, SslPolicy=policy)
+    world.until(group, service, "healthy")
+    address = load_balancers(world.cloud).get(balancer)["Address"]
+    trusting = ssl.create_default_context(cadata=text.decode())
+    trusting.check_hostname = False
+
+    urllib.request.urlopen(f"https://{address}:8443/a", timeout=30, context=trusting).close()
+    trusting.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(urllib.error.URLError, match="SSL"):
+        urllib.request.urlopen(f"https://{address}:8443/b", timeout=30, context=trusting)
+
+    [seen] = service.asked("/a")
+    assert ("TLSv1.3", "8443") == (seen["X-Amzn-Tls-Version"], seen["X-Forwarded-Port"])
+    assert seen["X-Amzn-Tls-Cipher-Suite"].startswith("TLS_")
+    assert [] == service.asked("/b")
 
 
 @pytest.mark.parametrize(

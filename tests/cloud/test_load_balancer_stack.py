@@ -106,8 +106,12 @@ def test_a_stack_is_asked_by_url_changes_and_goes_without_a_rest(elb, deploy, se
     kept = elb.describe_load_balancer_attributes(LoadBalancerArn=made["Balancer"])["Attributes"]
     assert {"Key": "idle_timeout.timeout_seconds", "Value": "30"} in kept
 
-    changed = deploy({**parts, "Rule": rule("/x")}, OUTPUTS)
+    changed = deploy({**parts, "Rule": rule("/x"), "Group": group(service, Port="81")}, OUTPUTS)
+    eventually(lambda: healthy(elb, changed["GroupArn"]))
 
+    assert made["GroupArn"] != changed["GroupArn"]
+    with pytest.raises(ClientError, match="not found"):
+        elb.describe_target_groups(TargetGroupArns=[made["GroupArn"]])
     assert (200, b"here") == get(f"http://{changed['Name']}/tea")
     assert (418, b"teapot") == get(f"http://{changed['Name']}/x")
 

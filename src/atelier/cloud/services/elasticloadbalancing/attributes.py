@@ -45,7 +45,7 @@ BALANCER: Mapping[str, Attribute] = {
     "access_logs.s3.enabled": _flag("false"),
     "access_logs.s3.bucket": Attribute("", NAME),
     "access_logs.s3.prefix": Attribute("", NAME),
-    "client_keep_alive.seconds": _seconds(3600, 60, 604_800),
+    "client_keep_alive.seconds": _only("3600"),
     "connection_logs.s3.enabled": _only("false"),
     "deletion_protection.enabled": _flag("false"),
     "idle_timeout.timeout_seconds": _seconds(60, 1, 4000),

@@ -29,6 +29,7 @@ from atelier.cloud.services.elasticloadbalancing.service import (
     users,
 )
 from atelier.cloud.services.elasticloadbalancing.speaking import Speaker
+from atelier.cloud.services.wire import ServiceError
 from atelier.cloud.store import Record
 
 PATIENCE = 30.0
@@ -50,6 +51,8 @@ class Live:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.groups: dict[str, Group] = {}
+        self.closed: dict[str, str] = {}
+        """Listeners that cannot be opened, and why; it is tried again."""
         self._reserved: dict[tuple[str, int], socket.socket] = {}
         self._doors: dict[tuple[str, int], Door] = {}
         self._faces: dict[str, tuple[Record, Face]] = {}
@@ -126,7 +129,9 @@ class Live:
                 logger.exception("the load balancers' reports are incomplete")
 
     async def report(self) -> None:
-        """Tell CloudWatch what has happened."""
+        """Tell CloudWatch what has happened; try again what could not be opened."""
+        if self.closed:
+            self._refresh_listeners()
         used = {arn: users(self.cloud, arn) for arn in self.groups}
         told = self.tally.take(self.groups, used)
 
@@ -214,6 +219,7 @@ class Live:
         )
         for arn in list(self._faces.keys() - wanted.keys()):
             self._close(arn, GRACE)
+        self.closed = {arn: why for arn, why in self.closed.items() if arn in wanted}
         for arn, (record, place) in wanted.items():
             shown = _shown(record, balancers[record["LoadBalancerArn"]])
             if arn not in self._faces or self._faces[arn][0] != shown:
@@ -226,9 +232,12 @@ class Live:
         try:
             face = self.speaker.face(arn, shown)
             door = self._door(place)
-        except (OSError, Refused) as error:
-            logger.error("listener %s cannot be opened: %s", arn, error)  # noqa: TRY400 - it says all
+        except (OSError, Refused, ServiceError) as error:
+            if arn not in self.closed:
+                logger.error("listener %s cannot be opened: %s", arn, error)  # noqa: TRY400 - it says all
+            self.closed[arn] = str(error)
             return
+        self.closed.pop(arn, None)
         self._close(arn, PATIENTLY)
         self._faces[arn] = (shown, face)
         if face.tls is None:

@@ -187,9 +187,17 @@ def _shown(cloud: Cloud, record: Record) -> Document:
         "CanonicalHostedZoneId": ZONE_ID,
         "CreatedTime": record["CreatedTime"],
         "Scheme": record["Scheme"],
-        "State": {"Code": "active"},
+        "State": _state(cloud, record),
         "Type": "application",
         "AvailabilityZones": _zones(cloud, record["Subnets"]),
         "SecurityGroups": record["SecurityGroups"],
         "IpAddressType": "ipv4",
     }
+
+
+def _state(cloud: Cloud, record: Record) -> Document:
+    """Return ``active``, or ``failed`` when a listener's port cannot be opened (any more)."""
+    for arn, why in live.of(cloud).closed.items():
+        if (listeners(cloud).get(arn) or {}).get("LoadBalancerArn") == record["Arn"]:
+            return {"Code": "failed", "Reason": why}
+    return {"Code": "active"}

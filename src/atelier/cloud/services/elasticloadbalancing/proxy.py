@@ -38,6 +38,7 @@ class Manner:
     """What becomes of X-Forwarded-For: ``append``, ``preserve`` or ``remove``."""
     shows_client_port: bool = False
     drops_invalid: bool = False
+    tells_tls: bool = False
 
 
 class Pass:
@@ -154,6 +155,9 @@ class Pass:
         self._tell_client(kept)
         kept["X-Forwarded-Proto"], kept["X-Forwarded-Port"] = scheme, str(port)
         kept["X-Amzn-Trace-Id"] = self._exchange.trace
+        if self._manner.tells_tls and scheme == "https":
+            kept["X-Amzn-Tls-Version"] = self._exchange.protocol
+            kept["X-Amzn-Tls-Cipher-Suite"] = self._exchange.cipher
         return kept
 
     def _tell_client(self, headers: CIMultiDict[str]) -> None:

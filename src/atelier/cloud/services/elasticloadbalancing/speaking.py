@@ -133,6 +133,7 @@ def manner(attributes: Mapping[str, str]) -> Manner:
         forwarded=attributes["routing.http.xff_header_processing.mode"],
         shows_client_port=attributes["routing.http.xff_client_port.enabled"] == "true",
         drops_invalid=attributes["routing.http.drop_invalid_header_fields.enabled"] == "true",
+        tells_tls=attributes["routing.http.x_amzn_tls_version_and_cipher_suite.enabled"] == "true",
     )
 
 
