@@ -10,8 +10,10 @@ from contextlib import contextmanager
 import pytest
 from ecs_world import SERVE, EcsWorld, ask, is_settled
 
+from atelier.cloud.context import Refused
 from atelier.cloud.services.ecs.plugin import PLUGIN
 from atelier.cloud.services.plugin import TaskFailed, is_wanted
+from atelier.cloud.services.resources import Request
 from atelier.cloud.services.wire import ServiceError
 
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
@@ -29,7 +31,8 @@ def balanced(world, version="v1", **more):
     """A service behind a load balancer; return the balancer's address."""
     group, address = world.group()
     balancers = [{"targetGroupArn": group, "containerName": "main", "containerPort": 8080}]
-    world.serve(world.define(world.serving(version)), loadBalancers=balancers, **more)
+    patience = {"healthCheckGracePeriodSeconds": 60}  # a busy machine may take long to start a program
+    world.serve(world.define(world.serving(version)), loadBalancers=balancers, **patience, **more)
     world.settled()
     return address
 
@@ -105,7 +108,8 @@ def test_a_version_that_does_not_serve_is_rolled_back_and_gets_no_request(world,
     before = world.service()
 
     with load(address) as answers:
-        asked = update(world, taskDefinition=world.define(world.image("bad", bad)))
+        definition = world.define(world.image("bad", bad))
+        asked = update(world, taskDefinition=definition, healthCheckGracePeriodSeconds=0)
         after = world.until(world.service, is_rolled_back)
 
     assert {(200, "v1")} == set(answers)
@@ -369,3 +373,19 @@ def test_a_state_machine_that_was_aborted_stops_its_task(world):
 
     (arn,) = world.call("ListTasks", cluster="c", desiredStatus="STOPPED")["taskArns"]
     world.until(lambda: world.task({"taskArn": arn}), lambda seen: seen["lastStatus"] == "STOPPED")
+
+
+def test_a_stack_fails_with_its_service_and_leaves_nothing(world):
+    (kind,) = [each for each in PLUGIN.resources if each.type == "AWS::ECS::Service"]
+    bad = world.define(world.image("bad", "raise SystemExit('broken')"))
+    properties = {
+        **{"Cluster": "c", "ServiceName": "s", "TaskDefinition": bad, "LaunchType": "FARGATE"},
+        "NetworkConfiguration": {"AwsvpcConfiguration": {"Subnets": ["subnet-1"]}},
+        "DeploymentConfiguration": {"DeploymentCircuitBreaker": {"Enable": "true", "Rollback": "true"}},
+    }
+
+    with pytest.raises(Refused, match=r"Circuit Breaker was triggered.*tasks failed to start"):
+        kind.create(world.cloud, Request(stack="x", logical_id="S", properties=properties, name="s"))
+
+    assert "INACTIVE" == world.service()["status"]
+    assert [] == world.call("ListServices", cluster="c")["serviceArns"] == world.tasks()

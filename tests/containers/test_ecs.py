@@ -167,6 +167,7 @@ def fleet(image, version):
             "DependsOn": ["Listener", "Door"],
             "Properties": {
                 **{"Cluster": ref("Cluster"), "TaskDefinition": ref("Definition"), "DesiredCount": 1},
+                "HealthCheckGracePeriodSeconds": 60,
                 "CapacityProviderStrategy": [{"CapacityProvider": "FARGATE_SPOT", "Weight": 1}],
                 "DeploymentConfiguration": {
                     "DeploymentCircuitBreaker": {"Enable": True, "Rollback": True},
