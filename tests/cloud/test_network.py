@@ -131,6 +131,39 @@ def test_a_vpc_that_is_used_cannot_be_deleted(network):
 
 
 @pytest.mark.parametrize(
+    ("table", "record", "ended"),
+    [
+        ("ec2.instances", {"Groups": ["GROUP"], "State": "running"}, {"State": "terminated"}),
+        ("efs.mount-targets", {"SubnetId": "SUBNET", "SecurityGroupIds": ["GROUP"]}, None),
+        ("elasticloadbalancing.load-balancers", {"Subnets": ["SUBNET"], "SecurityGroups": ["GROUP"]}, None),
+        (
+            "ecs.tasks",
+            {"Network": {"subnets": ["SUBNET"], "securityGroups": ["GROUP"]}, "lastStatus": "RUNNING"},
+            {"lastStatus": "STOPPED"},
+        ),
+        ("sagemaker.notebook-instances", {"SubnetId": "SUBNET", "SecurityGroups": None}, None),
+    ],
+)
+def test_what_has_an_address_keeps_its_subnet_and_groups(network, table, record, ended):
+    vpc = network.vpc()
+    subnet, group = network.subnet(vpc), network.make("SecurityGroup", GroupDescription="x", VpcId=vpc)
+    text = json.dumps(record).replace("SUBNET", subnet).replace("GROUP", group)
+    rows = network.cloud.store.table(table)
+    rows.put("one", json.loads(text))
+
+    for type, id in (("Subnet", subnet), ("SecurityGroup", group)):
+        if id in text:
+            assert "DependencyViolation" == network.refusal(network.drop, type, id)
+
+    if ended:
+        rows.change("one", **ended)
+    else:
+        rows.delete("one")
+    network.drop("Subnet", subnet)
+    network.drop("SecurityGroup", group)
+
+
+@pytest.mark.parametrize(
     ("range", "code"),
     [
         ("10.2.0.0/20", "InvalidSubnet.Range"),

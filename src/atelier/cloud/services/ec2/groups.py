@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from atelier.cloud.context import Cloud, Refused
+from atelier.cloud.services.ec2 import interfaces
 from atelier.cloud.services.ec2.recorded import existing
 from atelier.cloud.services.ec2.rules import INGRESS, SIDES, rule, shown
 from atelier.cloud.services.ec2.service import (
     SERVICE,
-    TABLES,
     VPC,
     arn,
     filtered,
     found,
     groups,
-    instances,
     new_id,
     page,
     tags_of,
@@ -99,19 +98,13 @@ def _made(record: Record) -> Made:
 
 def delete(cloud: Cloud, ref: str, _properties: Mapping[str, Any]) -> None:
     """Forget a group that nothing is in, and that no other group's rule names."""
-    if user := next(iter(_users(cloud, ref)), None):
+    if user := next(_users(cloud, ref), None):
         raise ServiceError("DependencyViolation", f"resource {ref} has a dependent object: {user}")
     groups(cloud).delete(ref)
 
 
-def _users(cloud: Cloud, ref: str) -> Iterable[str]:
-    for id, each in instances(cloud).items():
-        if ref in each["Groups"] and each["State"] != "terminated":
-            yield id
-    for table in (TABLES["vpce"](cloud), cloud.store.table("efs.mount-targets")):
-        for id, each in table.items():
-            if ref in each.get("SecurityGroupIds", ()):
-                yield id
+def _users(cloud: Cloud, ref: str) -> Iterator[str]:
+    yield from interfaces.in_group(cloud, ref)
     for id, each in groups(cloud).items():
         added = (one["Rule"] for one in each.get("Added", {}).values())
         if id != ref and any(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from atelier.cloud.context import Cloud
+from atelier.cloud.services.ec2 import interfaces
 from atelier.cloud.services.ec2.recorded import Kind, Properties, existing
 from atelier.cloud.services.ec2.service import (
     SERVICE,
@@ -76,13 +77,7 @@ def _of_vpc(cloud: Cloud, record: Record) -> Iterable[str]:
 
 
 def _of_subnet(cloud: Cloud, record: Record) -> Iterable[str]:
-    for prefix in ("nat", "vpce"):
-        for id, each in TABLES[prefix](cloud).items():
-            if record["Id"] in each.get("SubnetIds", ()):
-                yield id
-    for id, each in cloud.store.table("efs.mount-targets").items():
-        if each["SubnetId"] == record["Id"]:
-            yield id
+    return interfaces.in_subnet(cloud, record["Id"])
 
 
 def network_of(cloud: Cloud, subnet_ids: Sequence[str], group_ids: Sequence[str] = ()) -> str:
