@@ -17,8 +17,10 @@ import pytest
 from load_balancer_world import World, ask, certificate, connected, forward
 
 from atelier.cloud.context import Cloud, Refused
+from atelier.cloud.services import query
 from atelier.cloud.services.elasticloadbalancing import access_logs, live, places
 from atelier.cloud.services.elasticloadbalancing.exchange import Exchange
+from atelier.cloud.services.elasticloadbalancing.plugin import PLUGIN
 from atelier.cloud.services.elasticloadbalancing.service import load_balancers
 from atelier.cloud.services.wire import ServiceError
 
@@ -619,3 +621,20 @@ def test_lines_that_were_not_written_when_the_cloud_went_down_are_written_later(
     assert key.startswith("AWSLogs/000000000000/elasticloadbalancing/us-east-1/20")
     assert b"/lost? HTTP/1.1" in gzip.decompress(written[key])
     assert "AWSLogs/000000000000/ELBAccessLogTestFile" in written
+
+
+def test_the_query_protocol_says_who_may_not_and_what_is_not_understood(world):
+    world.identity.denied.add("elasticloadbalancing:CreateLoadBalancer")
+
+    def said(form):
+        status, _, body = query.answer(PLUGIN.service, world.cloud, form)
+        return status, body.decode()
+
+    status, body = said(b"Action=CreateLoadBalancer&Name=a%26b&Subnets.member.1=s&SecurityGroups=")
+    assert (403, True) == (status, "<Type>Sender</Type><Code>AccessDenied</Code>" in body)
+    assert "loadbalancer/app/a&amp;b/*" in body
+    assert "<Code>UnknownParameter</Code>" in said(b"Action=DescribeTags&Odd=1")[1]
+    assert "<Code>InvalidAction</Code>" in said(b"Action=Nothing")[1]
+    assert "<Code>ValidationError</Code>" in said(b"Action=DescribeTags")[1]
+    empty = said(b"Action=DescribeLoadBalancers&PageSize=5")[1]
+    assert "<DescribeLoadBalancersResult><LoadBalancers></LoadBalancers></Describe" in empty

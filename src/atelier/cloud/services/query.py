@@ -62,6 +62,7 @@ def refuse(code: str, message: str, status: int) -> Response:
 
 def fault(code: str, message: str, status: int) -> Response:
     """Return an error as the plain query protocol says it."""
+    status = 403 if code == "AccessDeniedException" else status
     side = "Receiver" if status >= 500 else "Sender"
     inside = f"<Type>{side}</Type><Code>{escape(QUERY_CODES.get(code, code))}</Code>"
     body = f"<ErrorResponse><Error>{inside}<Message>{escape(message)}</Message></Error>"
