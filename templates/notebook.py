@@ -167,10 +167,26 @@ def may_be_an_instance() -> list[Statement]:
     ]
 
 
+def may_enter_vpc() -> list[Statement]:
+    """Allow SageMaker to give the instance an address in the VPC."""
+    interface = arn("ec2", "network-interface/*")
+    own = ["CreateNetworkInterfacePermission", "DeleteNetworkInterface", "DeleteNetworkInterfacePermission"]
+    kinds = ("NetworkInterfaces", "Vpcs", "DhcpOptions", "Subnets", "SecurityGroups")
+    return [
+        allow(
+            ["ec2:CreateNetworkInterface"],
+            *(interface, arn("ec2", "subnet/*"), arn("ec2", "security-group/*")),
+        ),
+        allow([f"ec2:{each}" for each in own], interface),
+        allow([f"ec2:Describe{each}" for each in kinds], "*"),
+    ]
+
+
 def own_role(role: iam.Role) -> iam.PolicyType:
-    """Let the notebooks hand their own role to their jobs; a role cannot name itself where it is made."""
-    statement = pass_role("sagemaker.amazonaws.com", GetAtt(role, "Arn"))
-    document = {"Version": parts.VERSION, "Statement": [statement]}
+    """Let the notebooks hand their own role, which cannot name itself, to jobs; let the instance into the VPC."""
+    own = pass_role("sagemaker.amazonaws.com", GetAtt(role, "Arn"))
+    in_vpc = [If("HasVpc", each, NoValue) for each in may_enter_vpc()]
+    document = {"Version": parts.VERSION, "Statement": [own, *in_vpc]}
     return iam.PolicyType("OwnRole", PolicyName="OwnRole", PolicyDocument=document, Roles=[Ref(role)])
 
 

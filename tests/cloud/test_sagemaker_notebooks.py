@@ -132,6 +132,7 @@ def test_a_name_is_taken_once(world):
         ({"DirectInternetAccess": "Disabled"}, "needs a SubnetId"),
         ({"SecurityGroupIds": ["sg-1"]}, "needs a SubnetId"),
         ({"SubnetId": "subnet-1"}, "SecurityGroupIds is required"),
+        ({"SubnetId": "subnet-1", "SecurityGroupIds": ["sg-1"]}, "SubnetId: .*subnet-1"),
         ({"LifecycleConfigName": "absent"}, "Unable to find Notebook Instance Lifecycle Config"),
         ({"InstanceType": "ml.enormous"}, "is not one of"),
         ({"VolumeSizeInGB": 4}, "VolumeSizeInGB"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from atelier.cloud.context import Cloud
+from atelier.cloud.services.ec2.vpcs import network_of
 from atelier.cloud.services.roles import pass_role
 from atelier.cloud.services.sagemaker import live, notebook_scripts
 from atelier.cloud.services.sagemaker.access import check
@@ -21,7 +22,7 @@ from atelier.cloud.services.sagemaker.service import (
     only,
 )
 from atelier.cloud.services.sagemaker.tags import tag, untag
-from atelier.cloud.services.wire import Document
+from atelier.cloud.services.wire import Document, ServiceError
 from atelier.cloud.store import Record
 
 KIND = "notebook-instance"
@@ -58,7 +59,7 @@ OTHER_FILTERS = (
 def create(cloud: Cloud, request: Document) -> Document:
     """Record an instance; it is in service a moment later."""
     only("CreateNotebookInstance", request, NAME, *KEPT, "SecurityGroupIds", "LifecycleConfigName", "Tags")
-    _check_network(request)
+    _check_network(cloud, request)
     _check_parts(cloud, request)
     name, time = request[NAME], now()
     instance_arn = arn(cloud, KIND, name)
@@ -158,13 +159,18 @@ def take_up(cloud: Cloud) -> None:
             _settle(cloud, name)
 
 
-def _check_network(request: Document) -> None:
+def _check_network(cloud: Cloud, request: Document) -> None:
     if "SubnetId" not in request:
         for member in ("SecurityGroupIds", "DirectInternetAccess"):
             if request.get(member) not in (None, [], "Enabled"):
                 raise invalid(f"{member}={request[member]} needs a SubnetId")
-    elif not request.get("SecurityGroupIds"):
+        return
+    if not request.get("SecurityGroupIds"):
         raise invalid("SecurityGroupIds is required with a SubnetId")
+    try:
+        network_of(cloud, [request["SubnetId"]], request["SecurityGroupIds"])
+    except ServiceError as error:
+        raise invalid(f"SubnetId: {error}") from error
 
 
 def _check_parts(cloud: Cloud, request: Document) -> None:
