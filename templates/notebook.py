@@ -183,7 +183,7 @@ def may_enter_vpc() -> list[Statement]:
 
 
 def own_role(role: iam.Role) -> iam.PolicyType:
-    """Let the notebooks hand their own role, which cannot name itself, to jobs; let the instance into the VPC."""
+    """Let jobs have the notebooks' role, which cannot name itself, and let the instance into the VPC."""
     own = pass_role("sagemaker.amazonaws.com", GetAtt(role, "Arn"))
     in_vpc = [If("HasVpc", each, NoValue) for each in may_enter_vpc()]
     document = {"Version": parts.VERSION, "Statement": [own, *in_vpc]}
