@@ -29,6 +29,10 @@ from atelier.templates.parts import Statement, Text, allow, arn, pass_role
 LOOK_SECONDS = 900
 """A model is read once from end to end; the largest that Lambda may read so has some 50 GB."""
 
+VISIBILITY_SECONDS = 6 * LOOK_SECONDS
+"""What Lambda has in hand is not brought to another meanwhile, also where it must wait for its turn."""
+
+EVERY = "rate(5 minutes)"
 ATTEMPTS = 5
 KEPT_SECONDS = 14 * 24 * 3600
 READING = ("GetObject", "GetObjectVersion", "GetObjectAttributes", "GetObjectVersionAttributes")
@@ -48,6 +52,7 @@ def add(
         "service": GetAtt(service, "Name"),
         "log_group": Ref(group),
         "min_tasks": Ref(own.MIN_TASKS),
+        "startup_seconds": Ref(own.STARTUP),
         "reports_topic_arn": Ref(topic),
     }
     may = permissions(cluster, service, group, roles, topic)
@@ -71,7 +76,7 @@ def add(
         why="Tells how a deployment of a model went, and puts the good model back after a bad one",
     )
     report.DeadLetterConfig = awslambda.DeadLetterConfig(TargetArn=GetAtt("LandingsAside", "Arn"))
-    rules = [landing_rule(queue), deployment_rule(service, queue, report)]
+    rules = [landing_rule(queue), deployment_rule(service, queue, report), clock_rule(queue)]
     for each in rules:
         t.add_resource(each)
     t.add_resource(callable_by(rules[1], report))
@@ -103,7 +108,10 @@ def landings(t: Template, topic: sns.Topic) -> sqs.Queue:
     )
     return t.add_resource(
         sqs.Queue(
-            "Landings", VisibilityTimeout=LOOK_SECONDS, SqsManagedSseEnabled=True, RedrivePolicy=redrive
+            "Landings",
+            VisibilityTimeout=VISIBILITY_SECONDS,
+            SqsManagedSseEnabled=True,
+            RedrivePolicy=redrive,
         )
     )
 
@@ -185,6 +193,16 @@ def deployment_rule(service: ecs.Service, queue: sqs.Queue, report: awslambda.Fu
             events.Target(Id="Report", Arn=GetAtt(report, "Arn")),
             events.Target(Id="Landings", Arn=GetAtt(queue, "Arn")),
         ],
+    )
+
+
+def clock_rule(queue: sqs.Queue) -> events.Rule:
+    """Look now and then: an event that never came, or a look that died, must not leave a model lying."""
+    return events.Rule(
+        "ClockRule",
+        Description="Now and then",
+        ScheduleExpression=EVERY,
+        Targets=[events.Target(Id="Landings", Arn=GetAtt(queue, "Arn"))],
     )
 
 

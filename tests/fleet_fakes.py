@@ -19,6 +19,7 @@ from atelier.lambdas.services.fleet import World
 
 CONFIG = {"model_type": "gpt_neo", "activation_function": "gelu_new"}
 NOW = "2001-01-01T12:00:30.000000+00:00"
+SOON = "2001-01-01T12:01:30.000000+00:00"
 LATER = "2001-01-01T12:05:00.000000+00:00"
 
 
@@ -160,6 +161,10 @@ class FakeService:
         else:
             self.version, self.rollout = self.good, "IN_PROGRESS"
 
+    def back(self, definition: str) -> None:
+        _, _, number = definition.partition("task:")
+        self.version, self.rollout = int(number) if number else None, "IN_PROGRESS"
+
     def rest(self) -> None:
         self.desired = 0
 
@@ -218,6 +223,7 @@ def world(**changes: Any) -> Any:
         "service": FakeService(),
         "memory": FakeMemory(),
         "people": FakePeople(),
+        "patience": 200.0,
     }
     return World(**{**made, **changes})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,11 @@ COPIED = (
     "runtimePlatform",
 )
 """What a revision is made of; the rest of what ECS tells of one it adds itself."""
+
+RESERVED = "aws:"
+"""How tags begin that AWS sets itself, CloudFormation's among them; nobody else may."""
+
+PAGES = 10
 
 ERROR = "error: "
 """How a task's last line begins that could not serve its model."""
@@ -93,7 +99,8 @@ class EcsService:
         for each in _variables(definition):
             if each["name"] == fleet.MODEL_PARAMETER:
                 each["value"] = f"{self._parameter}:{version}"
-        tags = {"tags": found["tags"]} if found.get("tags") else {}
+        own = [each for each in found.get("tags", []) if not each["key"].startswith(RESERVED)]
+        tags: dict[str, Any] = {"tags": own} if own else {}
         with faults.patience(SERVICE):
             made = self._client.register_task_definition(**definition, **tags)
             arn = str(made["taskDefinition"]["taskDefinitionArn"])
@@ -105,6 +112,11 @@ class EcsService:
             )
         return arn
 
+    def back(self, definition: str) -> None:
+        """Have tasks run a revision of before."""
+        with faults.patience(SERVICE):
+            self._client.update_service(**self._place, taskDefinition=definition, forceNewDeployment=True)
+
     def rest(self) -> None:
         """Have no tasks."""
         with faults.patience(SERVICE):
@@ -113,15 +125,25 @@ class EcsService:
     def last_words(self, since: str) -> str:
         """Return the last line that a task wrote about what was wrong; nothing when it cannot be read."""
         try:
-            page = self._logs.filter_log_events(
+            said = [each["message"].strip() for page in self._pages(since) for each in page["events"]]
+        except ClientError:
+            return ""  # the reason is for people; the deployment has failed without it
+        return next((each.removeprefix(ERROR) for each in reversed(said) if each.startswith(ERROR)), "")
+
+    def _pages(self, since: str) -> Iterator[Any]:
+        """Search the log; a page may be empty with more behind it."""
+        found: Any = {}
+        for _ in range(PAGES):
+            more = {"nextToken": found["nextToken"]} if found else {}
+            found = self._logs.filter_log_events(
                 logGroupName=self._log_group,
                 startTime=int(datetime.fromisoformat(since).timestamp() * 1000),
                 filterPattern=f'"{ERROR.strip()}"',
+                **more,
             )
-        except ClientError:
-            return ""  # the reason is for people; the deployment has failed without it
-        said = [each["message"].strip() for each in page["events"]]
-        return next((each.removeprefix(ERROR) for each in reversed(said) if each.startswith(ERROR)), "")
+            yield found
+            if "nextToken" not in found:
+                return
 
 
 def _variables(definition: Any) -> list[dict[str, str]]:

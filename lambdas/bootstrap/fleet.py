@@ -15,6 +15,9 @@ from atelier.lambdas.adapters.tasks import EcsService
 from atelier.lambdas.bootstrap import LONG, client
 from atelier.lambdas.ports.fleet import Bucket, Memory, Parameter, People, Service
 
+ATTEMPTS, PROVISION_SECONDS = 3, 900
+"""So often a model may fail to start, and for so long AWS may take to give the tasks their places."""
+
 
 class Fleet(Value):
     """What a look needs."""
@@ -24,6 +27,7 @@ class Fleet(Value):
     service: Service
     memory: Memory
     people: People
+    patience: float
 
 
 @cache
@@ -44,6 +48,7 @@ def fleet() -> Fleet:
         ),
         memory=DynamoMemory(client("dynamodb", config=LONG), settings.fleet_table),
         people=SnsPeople(client("sns", config=LONG), settings.reports_topic_arn),
+        patience=ATTEMPTS * float(settings.startup_seconds) + PROVISION_SECONDS,
     )
 
 

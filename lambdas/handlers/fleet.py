@@ -23,18 +23,23 @@ def landed(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Look once for a whole batch; what that could not do comes again."""
     try:
         found = fleet.look(now=now(), world=world())
-    except Conflict as error:  # another look was faster, and does what is to be done
-        logger.info("looked", outcome="another look does it", reason=str(error))
-        return {"batchItemFailures": []}
+    except Conflict as error:  # another look was faster; it may have listed the bucket before this landed
+        logger.info("looked", outcome="another look was faster", reason=str(error))
+        return _again(event)
     except Exception:  # the obligation: nothing that landed is forgotten, whatever hinders
         logger.exception("look failed")
-        for each in event["Records"]:
-            failed = int(each["attributes"]["ApproximateReceiveCount"])
-            if failed <= len(PAUSES):
-                wiring.notices().bring(each["receiptHandle"], seconds=PAUSES[failed - 1])
-        return {"batchItemFailures": [{"itemIdentifier": each["messageId"]} for each in event["Records"]]}
+        return _again(event)
     _say(found, messages=len(event["Records"]))
     return {"batchItemFailures": []}
+
+
+def _again(event: dict[str, Any]) -> dict[str, Any]:
+    """Have a batch come again, soon at first."""
+    for each in event["Records"]:
+        failed = int(each["attributes"]["ApproximateReceiveCount"])
+        if failed <= len(PAUSES):
+            wiring.notices().bring(each["receiptHandle"], seconds=PAUSES[failed - 1])
+    return {"batchItemFailures": [{"itemIdentifier": each["messageId"]} for each in event["Records"]]}
 
 
 @logger.inject_lambda_context
@@ -57,6 +62,7 @@ def world() -> fleet.World:
         service=ports.service,
         memory=ports.memory,
         people=ports.people,
+        patience=ports.patience,
     )
 
 

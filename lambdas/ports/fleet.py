@@ -61,6 +61,10 @@ class Service(Protocol):
         """Have tasks read that version of the parameter; return the revision of the task that says so."""
         ...
 
+    def back(self, definition: str) -> None:
+        """Have tasks run a revision of before."""
+        ...
+
     def rest(self) -> None:
         """Have no tasks."""
         ...

@@ -25,18 +25,24 @@ from atelier.lambdas.services import archives
 CLAIM_SECONDS = 60
 """After so long, whoever claimed a trial and did not tell ECS has died on the way."""
 
+SHOWN_SECONDS = 10
+"""For so long ECS may still show what it was before an update."""
+
+PATIENCE_SECONDS = 1800.0
+
 OVER = frozenset({fleet.SERVING, fleet.REFUSED, fleet.RETIRED})
 """What a landing is not begun again after; one that another overtook may still have its turn."""
 
 
 class World(Value):
-    """What a look needs."""
+    """What a look needs; after *patience* seconds a deployment that does not end is given up."""
 
     bucket: Bucket
     parameter: Parameter
     service: Service
     memory: Memory
     people: People
+    patience: float = PATIENCE_SECONDS
 
 
 def look(*, now: str, world: World) -> Look:
@@ -58,7 +64,7 @@ def candidates(state: State, *, world: World) -> list[Landed]:
     return [
         each
         for each in found
-        if (newest is None or each.landed >= newest.landed)
+        if (newest is None or (each.landed, each.key) >= (newest.landed, newest.key))
         and (newest is None or (each.key, each.version_id) != (newest.key, newest.version_id))
         and not _is_over(world.memory.record(each.id))
     ]
@@ -147,6 +153,8 @@ def settle(*, now: str, world: World) -> Look:
         return keep(state, trial, now=now, world=world)
     if sight.rollout == "FAILED":
         return take_back(state, trial, sight, now=now, world=world)
+    if now > later(trial.began, world.patience):
+        return give_up(state, trial, sight, now=now, world=world)
     return Look(outcome=fleet.TRYING, summary=f"{trial.model.name} is being deployed", landing=trial.landing)
 
 
@@ -157,6 +165,8 @@ def overtaken(state: State, trial: Trial, sight: Sight, *, now: str, world: Worl
     again, on top of it.
     """
     if sight.version is not None or sight.definition == trial.before:
+        if not sight.reason and now < later(trial.began, SHOWN_SECONDS):
+            raise Busy(f"ECS does not show yet that {trial.model.name} is being deployed")
         return take_back(state, trial, sight, now=now, world=world)
     if sight.rollout == "COMPLETED":
         world.memory.save(replace(state, trial=replace(trial, before=sight.definition, definition="")))
@@ -200,6 +210,13 @@ def take_back(state: State, trial: Trial, sight: Sight, *, now: str, world: Worl
         world.service.rest()
     summary = f"{trial.model.name} was refused: {reason}"
     return Look(outcome=fleet.REFUSED, summary=summary, landing=trial.landing)
+
+
+def give_up(state: State, trial: Trial, sight: Sight, *, now: str, world: World) -> Look:
+    """Go back to the revision of before: ECS counts a task that ends by itself only where it never ran."""
+    world.service.back(trial.before)
+    slow = sight.reason or f"its tasks did not get healthy within {world.patience:.0f} seconds"
+    return take_back(state, trial, replace(sight, reason=slow), now=now, world=world)
 
 
 def _refuse(landed: Landed, flaw: str, *, now: str, world: World, sha256: str = "") -> None:

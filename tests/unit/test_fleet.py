@@ -5,7 +5,7 @@ import io
 import tarfile
 
 import pytest
-from fleet_fakes import BUSY, LATER, NOW, archive, moment, packed, world
+from fleet_fakes import BUSY, LATER, NOW, SOON, archive, moment, packed, world
 
 from atelier.contract import fleet as words
 from atelier.lambdas.errors import Busy, Conflict
@@ -310,8 +310,64 @@ def test_a_rollback_to_the_revision_of_the_stack_is_no_update_of_it():
     look(it)
     it.service.version, it.service.rollout = None, "COMPLETED"
 
-    assert "refused" == settle(it).outcome
+    assert "refused" == settle(it, SOON).outcome
     assert "first" == it.parameter.get().name
+
+
+def test_what_ecs_shows_late_is_no_rollback():
+    it = serving()
+    it.bucket.land("second", archive("second"), 10)
+    look(it)
+    shown = it.service.version
+    it.service.version = it.service.good
+
+    with pytest.raises(Busy, match="does not show yet that second is being deployed"):
+        settle(it)
+
+    it.service.version = shown
+    assert "trying" == settle(it).outcome
+
+
+def test_a_deployment_that_never_ends_is_given_up():
+    it = serving()
+    it.bucket.land("endless", archive("endless"), 10)
+    look(it)
+    assert "trying" == settle(it, SOON).outcome
+
+    assert "refused" == look(it, LATER).outcome
+    assert it.service.good == it.service.version
+    assert {"first": "serving", "endless": "refused"} == it.memory.became()
+    assert "did not get healthy within 200 seconds" in it.people.told[-1][1]
+
+    look(it, LATER)
+    assert [1, 3] == it.service.deployed
+
+
+def test_a_look_that_died_as_it_gave_up_is_gone_on_with():
+    it = serving()
+    it.bucket.land("endless", archive("endless"), 10)
+    look(it)
+    it.people.fault = BUSY
+    with pytest.raises(Busy):
+        settle(it, LATER)
+    it.people.fault = None
+
+    assert "refused" == settle(it, LATER).outcome
+    assert 1 == it.people.subjects.count("The fleet refused endless")
+
+
+def test_of_two_models_of_one_second_neither_overtakes_the_other_twice():
+    it = serving()
+    for name in ("one", "two"):
+        it.bucket.land(name, archive(name), 10)
+    look(it)
+    it.service.complete()
+
+    settle(it)
+    look(it)
+
+    assert [1, 3] == it.service.deployed
+    assert "two" == it.parameter.get().name
 
 
 def test_a_look_that_died_before_it_told_ecs_is_gone_on_with_but_not_at_once():

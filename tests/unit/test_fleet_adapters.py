@@ -208,7 +208,8 @@ class Ecs:
         return {"services": [{"deployments": deployments, "desiredCount": self.desired}]}
 
     def describe_task_definition(self, taskDefinition, include):
-        return {"taskDefinition": self.definition, "tags": [{"key": "a", "value": "b"}]}
+        reserved = {"key": "aws:cloudformation:stack-name", "value": "atelier-serving-fleet"}
+        return {"taskDefinition": self.definition, "tags": [reserved, {"key": "a", "value": "b"}]}
 
     def register_task_definition(self, **definition):
         self.registered.append(definition)
@@ -219,12 +220,15 @@ class Ecs:
 
 
 class Logs:
-    def __init__(self, *messages, fault=None):
-        self.messages, self.fault = messages, fault
+    def __init__(self, *messages, fault=None, empty_pages=0):
+        self.messages, self.fault, self.empty_pages = messages, fault, empty_pages
 
     def filter_log_events(self, **request):
         if self.fault:
             raise self.fault
+        page = int(request.get("nextToken", 0))
+        if page < self.empty_pages:
+            return {"events": [], "nextToken": str(page + 1)}
         return {"events": [{"message": each} for each in self.messages]}
 
 
@@ -247,6 +251,7 @@ def test_a_deployment_differs_in_the_parameters_version_alone():
 
     (made,) = ecs.registered
     assert {"family", "cpu", "containerDefinitions", "tags"} == made.keys()
+    assert [{"key": "a", "value": "b"}] == made["tags"]
     assert [{"name": "MODEL_PARAMETER", "value": "/atelier/fleet/model:7"}] == made["containerDefinitions"][
         1
     ]["environment"]
@@ -273,6 +278,21 @@ def test_a_look_tells_which_version_tasks_read_and_why_the_last_deployment_faile
         found.rollout,
         found.reason,
     )
+
+
+def test_a_service_is_brought_back_to_a_revision_of_before():
+    ecs = Ecs(desired=3)
+
+    service(ecs).back("task:1")
+
+    assert [{"cluster": "c", "service": "s", "taskDefinition": "task:1", "forceNewDeployment": True}] == (
+        ecs.updated
+    )
+
+
+def test_behind_an_empty_page_of_a_log_there_may_be_more():
+    assert "why" == service(Ecs(), Logs("error: why", empty_pages=2)).last_words(moment(0))
+    assert "" == service(Ecs(), Logs("error: why", empty_pages=1000)).last_words(moment(0))
 
 
 def test_the_last_error_that_a_task_wrote_is_the_reason():
@@ -357,9 +377,12 @@ def test_what_a_look_could_not_do_comes_again_soon_and_then_in_the_queues_own_ti
     assert [("r0", 5)] == wired.notices.brought
 
 
-def test_a_look_that_another_overtook_is_done(wired):
+def test_a_look_that_another_overtook_comes_again_for_what_the_other_has_not_seen(wired):
     wired.world.bucket.land("first", archive(), 0)
     wired.world.memory.overtaken = True
 
-    assert {"batchItemFailures": []} == handlers.landed(batch(1), CONTEXT)
+    answer = handlers.landed(batch(1), CONTEXT)
+
+    assert [{"itemIdentifier": "m0"}] == answer["batchItemFailures"]
+    assert [("r0", 5)] == wired.notices.brought
     assert [] == wired.world.service.deployed

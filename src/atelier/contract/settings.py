@@ -223,6 +223,7 @@ class FleetSettings(Value):
     service: str
     log_group: str
     min_tasks: str
+    startup_seconds: str
     reports_topic_arn: str
 
 
