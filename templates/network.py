@@ -188,7 +188,7 @@ def endpoints(
 ) -> None:
     """Add the ways to AWS: S3's and DynamoDB's always, for they cost nothing; the others in place of NAT."""
     for title, service, statements in (
-        ("Objects", "s3", [_own("aws:ResourceAccount"), image_layers()]),
+        ("Objects", "s3", [_own("aws:ResourceAccount"), image_layers(), packages()]),
         ("Tables", "dynamodb", [_own("aws:ResourceAccount")]),
     ):
         t.add_resource(
@@ -235,6 +235,12 @@ def image_layers() -> Statement:
     """Let through the layers of images, which ECR keeps in a bucket of its own and signs the links to."""
     layers = Sub("arn:${AWS::Partition}:s3:::prod-${AWS::Region}-starport-layer-bucket/*")
     return {**allow(["s3:GetObject"], layers), "Principal": "*"}
+
+
+def packages() -> Statement:
+    """Let through the packages of Amazon Linux, which lie in a bucket of AWS's; a notebook installs some."""
+    repositories = Sub("arn:${AWS::Partition}:s3:::al2023-repos-${AWS::Region}-de612dc2/*")
+    return {**allow(["s3:GetObject"], repositories), "Principal": "*"}
 
 
 def flow_log(t: Template) -> None:

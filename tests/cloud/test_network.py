@@ -247,6 +247,16 @@ def test_a_subnet_that_is_not_there_is_named(cloud):
         cloud.client("ec2").describe_subnets(SubnetIds=["subnet-0123"])
 
 
+def test_of_what_others_own_s3s_endpoint_lets_images_and_packages_be_read_alone():
+    made = json.loads(synth.text("network"))["Resources"]
+    _, *others = made["ObjectsEndpoint"]["Properties"]["PolicyDocument"]["Statement"]
+
+    assert [["s3:GetObject"]] * 2 == [each["Action"] for each in others]
+    assert ["prod-${AWS::Region}-starport-layer-bucket/*", "al2023-repos-${AWS::Region}-de612dc2/*"] == [
+        each["Resource"][0]["Fn::Sub"].rpartition(":::")[2] for each in others
+    ]
+
+
 def test_the_endpoints_let_through_this_accounts_own_business_alone():
     made = json.loads(synth.text("network"))["Resources"]
     statements = [
