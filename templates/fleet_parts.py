@@ -100,6 +100,13 @@ WINDOW = Parameter(
     MaxValue=300,
     Description="For how long what lands is gathered: a burst of models is one deployment.",
 )
+PROBE = Parameter(
+    "FleetProbe",
+    Type="String",
+    Default="",
+    MaxLength=1000,
+    Description="What models read to prove themselves; empty: plain English. For models of other languages.",
+)
 MOUNTS = Parameter(
     "FleetMountsFileSystem",
     Type="String",
@@ -115,7 +122,7 @@ SHARED = (
 )
 CHOICES = (
     *(CERTIFICATE, CIDR, SPOT, TASKS, MIN_TASKS, MAX_TASKS, REQUESTS),
-    *(CPU, MEMORY, STARTUP, WINDOW, MOUNTS),
+    *(CPU, MEMORY, STARTUP, WINDOW, PROBE, MOUNTS),
 )
 
 

@@ -118,6 +118,7 @@ def container(group: logs.LogGroup) -> ecs.ContainerDefinition:
         Environment=[
             ecs.Environment(Name=fleet.MODEL_PARAMETER, Value=Sub(fleet.parameter("${Prefix}"))),
             ecs.Environment(Name="AWS_REGION", Value=Ref("AWS::Region")),
+            ecs.Environment(Name="GPT_NEO_PROBE", Value=Ref(own.PROBE)),
         ],
         MountPoints=If("HasFileSystem", [shared], NoValue),
         StopTimeout=STOP_SECONDS,
