@@ -386,6 +386,25 @@ def test_all_is_there_again_after_a_restart_and_drains_go_on(world):
     assert "draining" == world.state(group, leaves)
 
 
+def test_a_changed_listener_lets_requests_end_that_came_before(world):
+    service, go_on, begun = world.service(), threading.Event(), threading.Event()
+    service.paths["/long"] = lambda handler: (begun.set(), go_on.wait(20), handler.reply(200, b"long"))
+    balancer, name = world.balancer()
+    group = world.group(service)
+    world.listener(balancer, forward(group))
+    world.until(group, service, "healthy")
+    with ThreadPoolExecutor() as pool:
+        long = pool.submit(ask, name, "/long")
+        begun.wait(10)
+        changed = [{"Key": "idle_timeout.timeout_seconds", "Value": "50"}]
+        world("ModifyLoadBalancerAttributes", LoadBalancerArn=balancer, Attributes=changed)
+        other = ask(name)[1]
+        go_on.set()
+
+    assert b"one" == other
+    assert (200, b"long") == long.result()[:2]
+
+
 def test_a_target_that_comes_back_while_it_drains_serves_again(world):
     service = world.service()
     group, name = world.fleet(service, delay=3600)

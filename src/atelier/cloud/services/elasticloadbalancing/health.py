@@ -11,6 +11,8 @@ from atelier.cloud.services.elasticloadbalancing.pool import Group, Target, Verd
 from atelier.cloud.store import Record
 
 AGENT = "ELB-HealthChecker/2.0"
+BODY = 64 * 1024
+"""Bytes of an answer that are looked at: a check must not fill the memory."""
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ async def failing(session: aiohttp.ClientSession, group: Record, target: Target)
         async with session.get(
             url, timeout=limit, allow_redirects=False, headers={"User-Agent": AGENT}
         ) as answer:
-            await answer.read()
+            await answer.content.read(BODY)
     except TimeoutError:
         return "unhealthy", "Target.Timeout", "Request timed out"
     except (aiohttp.ClientError, OSError):

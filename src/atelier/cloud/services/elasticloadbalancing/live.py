@@ -56,7 +56,7 @@ class Live:
         self._reserved: dict[tuple[str, int], socket.socket] = {}
         self._doors: dict[tuple[str, int], Door] = {}
         self._faces: dict[str, tuple[Record, Face]] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[asyncio.Task[None], Face] = {}
         self._loop = asyncio.new_event_loop()
         self._thread: threading.Thread | None = None
 
@@ -109,7 +109,10 @@ class Live:
     async def _end(self) -> None:
         for door in self._doors.values():
             door.close()
-        await asyncio.gather(*(face.close(GRACE) for _, face in self._faces.values()))
+        for closing in self._closing:
+            closing.cancel()
+        faces = [*self._closing.values(), *(face for _, face in self._faces.values())]
+        await asyncio.gather(*(face.close(GRACE) for face in faces))
         for group in self.groups.values():
             for target in group.targets.values():
                 target.rest(target.verdict)
@@ -259,8 +262,8 @@ class Live:
             door.plain = None if door.plain is face else door.plain
             door.secure = None if door.secure is face else door.secure
         closing = self._loop.create_task(face.close(grace))
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
+        self._closing[closing] = face
+        closing.add_done_callback(lambda done: self._closing.pop(done, None))
 
 
 def _shown(listener: Record, balancer: Record) -> Record:
