@@ -117,8 +117,8 @@ def access_control() -> cloudfront.OriginAccessControl:
     return cloudfront.OriginAccessControl(
         "DocsAccess",
         OriginAccessControlConfig=cloudfront.OriginAccessControlConfig(
-            Name=Sub("${Prefix}-docs"),
-            Description="Reads the documentation's bucket",
+            Name=Sub("${Prefix}-docs-${AWS::Region}"),
+            Description="Reads the bucket of the documentation",
             OriginAccessControlOriginType="s3",
             SigningBehavior="always",
             SigningProtocol="sigv4",
@@ -131,7 +131,7 @@ def security_headers() -> cloudfront.ResponseHeadersPolicy:
     return cloudfront.ResponseHeadersPolicy(
         "DocsHeaders",
         ResponseHeadersPolicyConfig=cloudfront.ResponseHeadersPolicyConfig(
-            Name=Sub("${Prefix}-docs"),
+            Name=Sub("${Prefix}-docs-${AWS::Region}"),
             Comment="What the documentation's pages may do",
             SecurityHeadersConfig=cloudfront.SecurityHeadersConfig(
                 ContentSecurityPolicy=cloudfront.ContentSecurityPolicy(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from atelier.cloud.context import Refused
+from atelier.cloud.gateway.hooks import state
 from atelier.cloud.gateway.hooks.edge.cache import POLICIES
 from atelier.cloud.gateway.hooks.private import use
 
@@ -113,6 +114,14 @@ BEFORE: Mapping[str, Callable[[Properties], None]] = {
     ACCESS: access_control,
     HEADERS: headers_policy,
 }
+
+
+def _saved(_physical_id: str, _properties: Properties) -> None:
+    """Have CloudFront's state saved soon: a stack may be done before it is looked at as a whole."""
+    state.changed("cloudfront")
+
+
+AFTER: Mapping[str, Callable[[str, Properties], None]] = dict.fromkeys(BEFORE, _saved)
 
 
 def own_names(handlers: Mapping[str, dict[str, Any]]) -> None:
