@@ -110,7 +110,7 @@ def test_what_lands_is_gathered_and_what_fails_is_kept_and_told(resources):
     assert {"Ref": "FleetWindowSeconds"} == source["MaximumBatchingWindowInSeconds"]
     assert ["ReportBatchItemFailures"] == source["FunctionResponseTypes"]
     assert {"Fn::GetAtt": ["LandingsAside", "Arn"]} == queue["RedrivePolicy"]["deadLetterTargetArn"]
-    assert queue["VisibilityTimeout"] >= resources["Landing"]["Properties"]["Timeout"]
+    assert queue["VisibilityTimeout"] >= 6 * resources["Landing"]["Properties"]["Timeout"]
     assert {"Ref": "Reports"} in resources["LandingsAsideAlarm"]["Properties"]["AlarmActions"]
 
 
@@ -122,6 +122,28 @@ def test_the_end_of_a_deployment_is_told_and_looked_at(resources):
         rule["EventPattern"]["detail"]["eventName"]
     )
     assert ["Report", "Landings"] == [each["Id"] for each in rule["Targets"]]
+
+
+def test_the_bucket_is_looked_at_now_and_then_whatever_events_came(resources):
+    clock, (policy,) = resources["ClockRule"]["Properties"], kind(resources, "AWS::SQS::QueuePolicy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+
+    assert [{"Fn::GetAtt": ["Landings", "Arn"]}] == [each["Arn"] for each in clock["Targets"]]
+    assert {"Fn::GetAtt": ["ClockRule", "Arn"]} in statement["Condition"]["ArnEquals"]["aws:SourceArn"]
+
+
+def test_a_revision_is_made_of_the_fleets_family_alone_with_its_own_roles(resources):
+    making = next(
+        each
+        for each in statements(resources, "LandingRole")
+        if "ecs:RegisterTaskDefinition" in each["Action"]
+    )
+    passing = next(each for each in statements(resources, "LandingRole") if "iam:PassRole" in each["Action"])
+
+    (family,) = making["Resource"]
+    assert family["Fn::Sub"].endswith(":task-definition/${Prefix}-fleet:*")
+    assert [{"Fn::GetAtt": [each, "Arn"]} for each in ("ExecutionRole", "TaskRole")] == passing["Resource"]
+    assert {"iam:PassedToService": "ecs-tasks.amazonaws.com"} == passing["Condition"]["StringEquals"]
 
 
 def test_models_have_versions_and_their_landing_is_an_event():
