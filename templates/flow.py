@@ -29,9 +29,6 @@ LAMBDA_ERRORS = [
     "Lambda.SdkClientException",
     "Lambda.TooManyRequestsException",
 ]
-SHARED = "shared"
-"""The channel in which jobs find what earlier ones have left."""
-
 POLL_SECONDS = 2
 POLLS = 1800
 
@@ -45,23 +42,6 @@ def definition() -> str:
     document = {"Comment": __doc__.partition("\n")[0], "StartAt": "Begin", "States": states}
     text = re.sub(r',\s*"more:(\$\{\w+\})"(: "")?', r"\1", json.dumps(document, indent=1))
     return re.sub(r'"raw:(\$\{\w+\})"', r"\1", text)
-
-
-def shared_channel() -> str:
-    """Return the channel that is a file system, as it follows other channels."""
-    source = {
-        "FileSystemId": "${TrainingFileSystemId}",
-        "FileSystemType": "EFS",
-        "FileSystemAccessMode": "rw",
-        "DirectoryPath": "/",
-    }
-    channel = {"ChannelName": SHARED, "DataSource": {"FileSystemDataSource": source}}
-    return f", {json.dumps(channel)}"
-
-
-def network() -> str:
-    """Return where in a VPC a job is, as it follows what else a job has; with lists to be filled in."""
-    return ', "VpcConfig": {"Subnets": ["${Subnets}"], "SecurityGroupIds": ["${Groups}"]}'
 
 
 def task(resource: str, parameters: State, then: str, *, keep: str | None = None, **more: Any) -> State:

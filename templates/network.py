@@ -191,30 +191,28 @@ def endpoints(
         ("Objects", "s3", [_own("aws:ResourceAccount"), image_layers(), packages()]),
         ("Tables", "dynamodb", [_own("aws:ResourceAccount")]),
     ):
-        t.add_resource(
-            ec2.VPCEndpoint(
-                f"{title}Endpoint",
-                VpcId=Ref("Vpc"),
-                VpcEndpointType="Gateway",
-                ServiceName=_service(service),
-                RouteTableIds=[Ref(routes)],
-                PolicyDocument=_policy(*statements),
-            )
-        )
+        _endpoint(t, title, service, *statements, VpcEndpointType="Gateway", RouteTableIds=[Ref(routes)])
     for title, service in INTERFACES.items():
-        t.add_resource(
-            ec2.VPCEndpoint(
-                f"{title}Endpoint",
-                VpcId=Ref("Vpc"),
-                VpcEndpointType="Interface",
-                ServiceName=_service(service),
-                SubnetIds=[Ref(each) for each in subnets],
-                SecurityGroupIds=[GetAtt(group, "GroupId")],
-                PrivateDnsEnabled=True,
-                PolicyDocument=_policy(_own("aws:PrincipalAccount")),
-                Condition="HasEndpoints",
-            )
+        _endpoint(
+            *(t, title, service, _own("aws:PrincipalAccount")),
+            VpcEndpointType="Interface",
+            SubnetIds=[Ref(each) for each in subnets],
+            SecurityGroupIds=[GetAtt(group, "GroupId")],
+            PrivateDnsEnabled=True,
+            Condition="HasEndpoints",
         )
+
+
+def _endpoint(t: Template, title: str, service: str, *statements: Statement, **more: Any) -> None:
+    t.add_resource(
+        ec2.VPCEndpoint(
+            f"{title}Endpoint",
+            VpcId=Ref("Vpc"),
+            ServiceName=_service(service),
+            PolicyDocument=_policy(*statements),
+            **more,
+        )
+    )
 
 
 def _service(name: str) -> Sub:

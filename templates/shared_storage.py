@@ -39,6 +39,7 @@ TRAINING = Parameter(
 )
 
 NFS = 2049
+NOWHERE = {"Description": "Nowhere", "IpProtocol": "-1", "CidrIp": "127.0.0.1/32"}
 USER = 1000
 USES = [f"elasticfilesystem:Client{each}" for each in ("Mount", "Write", "RootAccess")]
 """What may be done with a mounted file system."""
@@ -74,23 +75,8 @@ def template() -> Template:
 
 def security_groups(t: Template) -> tuple[ec2.SecurityGroup, ec2.SecurityGroup]:
     """Let clients reach mount targets by NFS, and neither reach anything else; return both groups."""
-    nowhere = [ec2.SecurityGroupRule(Description="Nowhere", IpProtocol="-1", CidrIp="127.0.0.1/32")]
-    clients = t.add_resource(
-        ec2.SecurityGroup(
-            "ClientGroup",
-            GroupDescription="Who may mount the shared file system",
-            VpcId=Ref(VPC),
-            SecurityGroupEgress=nowhere,
-        )
-    )
-    group = t.add_resource(
-        ec2.SecurityGroup(
-            "FileSystemGroup",
-            GroupDescription="The mount targets of the shared file system",
-            VpcId=Ref(VPC),
-            SecurityGroupEgress=nowhere,
-        )
-    )
+    clients = t.add_resource(_group("ClientGroup", "Who may mount the shared file system", NOWHERE))
+    group = t.add_resource(_group("FileSystemGroup", "The mount targets of the shared file system", NOWHERE))
     ports = {"IpProtocol": "tcp", "FromPort": NFS, "ToPort": NFS}
     t.add_resource(
         ec2.SecurityGroupIngress(
@@ -113,18 +99,21 @@ def security_groups(t: Template) -> tuple[ec2.SecurityGroup, ec2.SecurityGroup]:
     return clients, group
 
 
+def _group(title: str, what: str, egress: dict[str, Any]) -> ec2.SecurityGroup:
+    rules = [ec2.SecurityGroupRule(**egress)]
+    return ec2.SecurityGroup(title, GroupDescription=what, VpcId=Ref(VPC), SecurityGroupEgress=rules)
+
+
 def job_group() -> ec2.SecurityGroup:
     """Let training jobs reach S3 and the other services of AWS, and be reached by nobody."""
-    return ec2.SecurityGroup(
-        "TrainingGroup",
-        GroupDescription="Training jobs that mount the shared file system",
-        VpcId=Ref(VPC),
-        SecurityGroupEgress=[
-            ec2.SecurityGroupRule(
-                Description="AWS by TLS", IpProtocol="tcp", FromPort=443, ToPort=443, CidrIp="0.0.0.0/0"
-            )
-        ],
-    )
+    aws = {
+        "Description": "AWS by TLS",
+        "IpProtocol": "tcp",
+        "FromPort": 443,
+        "ToPort": 443,
+        "CidrIp": "0.0.0.0/0",
+    }
+    return _group("TrainingGroup", "Training jobs that mount the shared file system", aws)
 
 
 def file_system() -> efs.FileSystem:

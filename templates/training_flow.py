@@ -6,13 +6,10 @@ from troposphere import (
     Equals,
     GetAtt,
     If,
-    Join,
     Not,
-    NoValue,
     Output,
     Parameter,
     Ref,
-    Split,
     Sub,
     Template,
     awslambda,
@@ -22,7 +19,7 @@ from troposphere import (
 
 from atelier.contract.events import MODEL
 from atelier.contract.settings import FlowSettings
-from atelier.templates import flow, parts
+from atelier.templates import flow, parts, training_files
 from atelier.templates.parts import Statement, allow, arn, bucket_arn, objects, pass_role, table_arn
 
 REPORTS_TOPIC = Parameter("ReportsTopicArn", Type="String", Description="The topic of reports to people.")
@@ -76,28 +73,6 @@ MAX_REGRESSION = Parameter(
     Default="0.05",
     Description="The share by which a model may be worse than the version that serves.",
 )
-FILE_SYSTEM = Parameter(
-    "TrainingFileSystemId",
-    Type="String",
-    Default="",
-    AllowedPattern="|fs-[0-9a-f]{8,17}",
-    Description="The file system in which jobs keep what the next one can use; empty: none.",
-)
-SUBNETS = Parameter(
-    "TrainingSubnetIds",
-    Type="String",
-    Default="",
-    AllowedPattern="|subnet-[0-9a-f]+(,subnet-[0-9a-f]+)*",
-    Description="With a file system: the subnets that jobs are in, separated by commas.",
-)
-GROUPS = Parameter(
-    "TrainingGroupIds",
-    Type="String",
-    Default="",
-    AllowedPattern="|sg-[0-9a-f]+(,sg-[0-9a-f]+)*",
-    Description="With a file system: the security groups of jobs, which it and AWS let in.",
-)
-
 TUNABLE = (
     TRAINING_STEPS,
     TRAINING_INSTANCE,
@@ -108,9 +83,7 @@ TUNABLE = (
     STARTUP,
     MAX_BITS,
     MAX_REGRESSION,
-    FILE_SYSTEM,
-    SUBNETS,
-    GROUPS,
+    *training_files.CHOICES,
 )
 """What an installation may choose; the pipeline has the same parameters and hands them on."""
 
@@ -135,7 +108,7 @@ def template() -> Template:
     """Render the training flow's stack."""
     t = parts.stack(__doc__ or "", *SHARED, *BUILT, *TUNABLE)
     t.add_condition("IsSpot", Equals(Ref(SPOT), "true"))
-    t.add_condition("HasFileSystem", Not(Equals(Ref(FILE_SYSTEM), "")))
+    t.add_condition(training_files.HAS_ONE, Not(Equals(Ref(training_files.FILE_SYSTEM), "")))
     t.add_resource(parts.layer())
     functions = {
         "Gate": gate_function(t),
@@ -249,28 +222,8 @@ def sagemaker_role() -> iam.Role:
             StringLike={"cloudwatch:namespace": ["/aws/sagemaker/*", "aws/sagemaker/*"]},
         ),
     )
-    policy = made.Policies[0].PolicyDocument
-    policy["Statement"] += [If("HasFileSystem", each, NoValue) for each in may_enter_vpc()]
+    made.Policies[0].PolicyDocument["Statement"] += training_files.permissions()
     return made
-
-
-def may_enter_vpc() -> list[Statement]:
-    """Allow SageMaker to give a job an address in the VPC, and to find the file system there."""
-    interface = arn("ec2", "network-interface/*")
-    kinds = ("NetworkInterfaces", "Vpcs", "DhcpOptions", "Subnets", "SecurityGroups")
-    own = ["CreateNetworkInterfacePermission", "DeleteNetworkInterface", "DeleteNetworkInterfacePermission"]
-    return [
-        allow(
-            ["ec2:CreateNetworkInterface"],
-            *(interface, arn("ec2", "subnet/*"), arn("ec2", "security-group/*")),
-        ),
-        allow([f"ec2:{each}" for each in own], interface),
-        allow([f"ec2:Describe{each}" for each in kinds], "*"),
-        allow(
-            ["elasticfilesystem:DescribeMountTargets"],
-            arn("elasticfilesystem", "file-system/${TrainingFileSystemId}"),
-        ),
-    ]
 
 
 def state_machine_role(sagemaker: iam.Role, *functions: awslambda.Function) -> iam.Role:
@@ -315,12 +268,7 @@ def state_machine(
             ),
             Sub('{"MaxRuntimeInSeconds": ${TrainingSeconds}}'),
         ),
-        "SharedChannel": If("HasFileSystem", Sub(flow.shared_channel()), ""),
-        "Network": If(
-            "HasFileSystem",
-            Sub(flow.network(), Subnets=_quoted(SUBNETS), Groups=_quoted(GROUPS)),
-            "",
-        ),
+        **training_files.values(),
         **{f"{name}Arn": GetAtt(each, "Arn") for name, each in functions.items()},
     }
     return stepfunctions.StateMachine(
@@ -329,8 +277,3 @@ def state_machine(
         RoleArn=GetAtt(role, "Arn"),
         DefinitionString=Sub(flow.definition(), **values),
     )
-
-
-def _quoted(listed: Parameter) -> Join:
-    """Return what is between the brackets of a JSON list, but for its first and last quotation marks."""
-    return Join('", "', Split(",", Ref(listed)))

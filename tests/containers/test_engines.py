@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from engine_world import DIE, DIES_WHEN_TOLD, PULL, WORK, EngineWorld, allow, is_crash
 
 from atelier.cloud.gateway import launch
-from atelier.templates.training_flow import may_enter_vpc
+from atelier.templates.training_files import may_enter_vpc
 
 ENGINES = ["process", pytest.param("docker", marks=pytest.mark.docker)]
 

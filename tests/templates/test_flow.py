@@ -6,7 +6,7 @@ import re
 import pytest
 
 from atelier import synth
-from atelier.templates import flow
+from atelier.templates import flow, training_files
 
 # What the stack fills in: names become text, the rest numbers and objects.
 FILLED = {
@@ -116,8 +116,8 @@ def test_names_of_jobs_fit_sagemaker(prefix):
 
 
 def test_a_file_system_is_a_second_channel_within_the_vpc_that_reaches_it():
-    network = flow.network().replace("${Subnets}", 's-1", "s-2').replace("${Groups}", "sg-1")
-    job = filled(SharedChannel=flow.shared_channel(), Network=network)["States"]["Train"]["Parameters"]
+    network = training_files.network().replace("${Subnets}", 's-1", "s-2').replace("${Groups}", "sg-1")
+    job = filled(SharedChannel=training_files.channel(), Network=network)["States"]["Train"]["Parameters"]
 
     assert ["training", "shared"] == [each["ChannelName"] for each in job["InputDataConfig"]]
     source = job["InputDataConfig"][1]["DataSource"]["FileSystemDataSource"]
