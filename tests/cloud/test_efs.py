@@ -334,3 +334,38 @@ def test_a_template_changes_a_file_system_in_place_and_replaces_it_when_it_must(
     assert [] == files("ListTagsForResource", ResourceId=id)["Tags"]
 
     assert id != change(id, Encrypted="false")
+
+
+def changed(files, kind, ref, **properties):
+    """Update a resource as CloudFormation does; return what it is called now."""
+    asked = Request(stack="s", logical_id="L", name="made", properties=properties)
+    return TYPES[f"AWS::EFS::{kind}"].update(files.cloud, ref, asked).ref
+
+
+def test_an_access_point_keeps_its_id_when_only_its_tags_change(files):
+    owner = files.file_system()
+    given = {"FileSystemId": owner, "PosixUser": {"Uid": "1000", "Gid": "1000"}}
+    id = files.resource("AWS::EFS::AccessPoint", **given)
+
+    assert id == changed(files, "AccessPoint", id, **given, AccessPointTags=[{"Key": "a", "Value": "b"}])
+    assert [{"Key": "a", "Value": "b"}] == files("ListTagsForResource", ResourceId=id)["Tags"]
+    assert id == changed(files, "AccessPoint", id, **given, RootDirectory={"Path": "/"})
+    assert id != changed(files, "AccessPoint", id, **given, RootDirectory={"Path": "/data"})
+
+
+def test_a_mount_target_changes_whom_it_lets_in_where_it_is(files):
+    owner, place = files.file_system(), files.names["subnet"]
+    (target,) = files("DescribeMountTargets", FileSystemId=owner)["MountTargets"]
+    id, where = target["MountTargetId"], {"FileSystemId": owner, "SubnetId": place}
+
+    assert id == changed(files, "MountTarget", id, **where, SecurityGroups=[files.names["strangers"]])
+
+    with pytest.raises(Refused, match="at port 2049"):
+        reachable(files.cloud, owner, [place], [files.names["clients"]])
+
+
+def test_a_file_system_that_cannot_be_made_whole_is_not_made_at_all(files):
+    with pytest.raises(Refused, match="Effect"):
+        files.resource("AWS::EFS::FileSystem", FileSystemPolicy={"Statement": [{"Effect": "Perhaps"}]})
+
+    assert [] == files("DescribeFileSystems")["FileSystems"]
