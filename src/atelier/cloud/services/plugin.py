@@ -46,7 +46,7 @@ class Plugin:
     *scope* is the credential scope that requests are signed for. *integrations* are Step Functions resources
     by the part behind ``arn:aws:states:::`` (``sagemaker:createTrainingJob.sync``); ``aws-sdk:`` calls need
     no entry: they reach the service's operations. *event_target* receives EventBridge events for ARNs of this
-    service. *paths* answers a service whose operations are paths, which has no other requests. *refuse* is for
+    service. *paths* answers a service whose operations are paths; it has no other requests. *refuse* is for
     services whose errors are not JSON, or are JSON of another form.
     """
 
