@@ -69,11 +69,12 @@ class EcsWorld:
 
     home: Path
     settings: dict[str, Any] = field(default_factory=dict)
+    events: FakeEvents = field(default_factory=FakeEvents)
 
     def __post_init__(self) -> None:
         self.write_settings()
         self.engine = TaskEngine()
-        self.events, self.metrics, self.identity = FakeEvents(), FakeMetrics(), FakeIdentity()
+        self.metrics, self.identity = FakeMetrics(), FakeIdentity()
         self.cloud = WorldCloud(
             home=self.home,
             endpoint="http://127.0.0.1:1",
@@ -216,9 +217,14 @@ class EcsWorld:
         arns = self.call("ListTasks", cluster="c", serviceName=name, desiredStatus=status)["taskArns"]
         return list(self.call("DescribeTasks", cluster="c", tasks=arns)["tasks"]) if arns else []
 
-    def told(self, kind: str) -> list[dict[str, Any]]:
-        """The details of the events of one kind."""
-        return [each["detail"] for each in self.events.published if each["detail-type"] == kind]
+    def told(self, kind: str, count: int) -> list[dict[str, Any]]:
+        """The details of the events of one kind, when there are so many."""
+
+        def told() -> list[dict[str, Any]]:
+            published = list(self.events.published)
+            return [each["detail"] for each in published if each["detail-type"] == kind]
+
+        return list(self.until(told, lambda seen: len(seen) >= count))
 
     def until(self, look: Callable[[], Any], is_so: Callable[[Any], bool], patience: float = 30) -> Any:
         """Look again and again until it is so."""

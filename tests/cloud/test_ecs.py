@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 from ecs_world import SERVE, EcsWorld, ask, is_settled
+from fakes import FakeEvents
 
 from atelier.cloud.context import Refused
 from atelier.cloud.services.ecs.plugin import PLUGIN
@@ -115,7 +116,9 @@ def test_a_version_that_does_not_serve_is_rolled_back_and_gets_no_request(world,
     assert {(200, "v1")} == set(answers)
     assert before["taskDefinition"] == after["taskDefinition"]
     assert before["deployments"][0]["id"] == after["deployments"][0]["id"]
-    told = [(each["eventName"], each["deploymentId"]) for each in world.told("ECS Deployment State Change")]
+    told = [
+        (each["eventName"], each["deploymentId"]) for each in world.told("ECS Deployment State Change", 6)
+    ]
     first, second = before["deployments"][0]["id"], asked["deployments"][0]["id"]
     assert [
         ("SERVICE_DEPLOYMENT_IN_PROGRESS", first),
@@ -172,8 +175,9 @@ def test_a_stopped_a_killed_and_an_unhealthy_task_are_replaced(world):
     second = world.until(world.tasks, lambda rows: has_other(rows, stopped))[0]["taskArn"]
     os.kill(world.engine.started[-1].pid, signal.SIGKILL)
     third = world.until(world.tasks, lambda rows: has_other(rows, stopped, second))[0]["taskArn"]
+    world.until(world.service, lambda seen: "steady state" in seen["events"][0]["message"])
     os.kill(world.engine.started[-1].pid, signal.SIGSTOP)
-    world.until(world.tasks, lambda rows: has_other(rows, stopped, second, third), patience=60)
+    world.until(world.tasks, lambda rows: has_other(rows, stopped, second, third))
 
     reasons = {each["taskArn"]: (each["stopCode"], each["stoppedReason"]) for each in world.tasks("STOPPED")}
     assert ("UserInitiated", "I wanted to") == reasons[stopped]
@@ -212,8 +216,13 @@ def test_a_service_has_as_many_tasks_as_are_wanted(world):
     world.until(world.service, lambda seen: seen["runningCount"] == 0)
 
     assert [] == world.tasks()
-    counts = [each["desiredCount"] for each in world.told("ECS Service Action") if "desiredCount" in each]
-    assert [3, 0] == counts
+
+    def counts():
+        return [
+            each["desiredCount"] for each in world.told("ECS Service Action", 1) if "desiredCount" in each
+        ]
+
+    assert [3, 0] == world.until(counts, lambda seen: len(seen) == 2)
 
 
 def test_tasks_come_back_after_the_cloud_was_stopped(world):
@@ -240,7 +249,7 @@ def test_no_more_tasks_start_than_the_quota_allows(world):
     world.until(world.service, lambda seen: seen["runningCount"] == 2)
 
     assert "limit on the number of tasks" in str([each["message"] for each in world.service()["events"]])
-    told = [each["eventName"] for each in world.told("ECS Service Action")]
+    told = [each["eventName"] for each in world.told("ECS Service Action", 1)]
     assert 1 == told.count("SERVICE_TASK_PLACEMENT_FAILURE")
     with pytest.raises(ServiceError, match="limit on the number of tasks"):
         world.run("app")
@@ -254,7 +263,7 @@ def test_a_task_alone_runs_with_its_overrides_and_ends_with_its_code(world):
     ended = world.until(lambda: world.task(task), lambda seen: seen["lastStatus"] == "STOPPED")
 
     assert ("EssentialContainerExited", 3) == (ended["stopCode"], ended["containers"][0]["exitCode"])
-    states = [each["lastStatus"] for each in world.told("ECS Task State Change")]
+    states = [each["lastStatus"] for each in world.told("ECS Task State Change", 9)]
     assert [
         *("PROVISIONING", "PENDING", "PENDING", "ACTIVATING", "RUNNING", "RUNNING"),
         *("DEACTIVATING", "STOPPING", "STOPPED"),
@@ -288,19 +297,18 @@ def test_a_service_that_is_deleted_ends_its_tasks(world):
 
 def test_when_all_tasks_are_killed_all_come_back(world):
     address = balanced(world, desiredCount=2)
-    before = {each["taskArn"] for each in world.tasks()}
+    before = arns(world.tasks())
 
     for each in list(world.engine.started):
         os.kill(each.pid, signal.SIGKILL)
-    world.until(lambda: is_steady_with_others(world, before), bool)
+    after = world.until(world.tasks, lambda rows: len(rows) == 2 and not before & arns(rows))
 
-    assert (200, "v1") == ask(address)
+    assert (200, "v1") == world.until(lambda: ask(address), lambda answer: answer[0] == 200)
+    assert arns(after) == arns(world.tasks())
 
 
-def is_steady_with_others(world, before):
-    now = {each["taskArn"] for each in world.tasks()}
-    events = [each["message"] for each in world.service()["events"]]
-    return len(now) == 2 and not now & before and "steady state" in events[0]
+def arns(rows):
+    return {each["taskArn"] for each in rows}
 
 
 def test_a_burst_of_forced_deployments_ends_as_one(world):
@@ -312,7 +320,7 @@ def test_a_burst_of_forced_deployments_ends_as_one(world):
 
     assert {(200, "v1")} == set(answers)
     assert 1 == service["runningCount"] == len(world.tasks())
-    told = [each["eventName"] for each in world.told("ECS Deployment State Change")]
+    told = [each["eventName"] for each in world.told("ECS Deployment State Change", 11)]
     assert (9, 2) == (
         told.count("SERVICE_DEPLOYMENT_IN_PROGRESS"),
         told.count("SERVICE_DEPLOYMENT_COMPLETED"),
@@ -389,3 +397,23 @@ def test_a_stack_fails_with_its_service_and_leaves_nothing(world):
 
     assert "INACTIVE" == world.service()["status"]
     assert [] == world.call("ListServices", cluster="c")["serviceArns"] == world.tasks()
+
+
+def test_what_an_event_tells_of_can_be_seen_by_who_hears_it(tmp_path):
+    seen = []
+
+    class Listening(FakeEvents):
+        def publish(self, source, detail_type, detail, resources):
+            if "Deployment" in detail_type:
+                states = {each["id"]: each["rolloutState"] for each in world.service()["deployments"]}
+                seen.append((detail["eventName"].rpartition("_")[2], states.get(detail["deploymentId"])))
+
+    world = EcsWorld(tmp_path, events=Listening())
+    world.cluster()
+    try:
+        world.serve(world.define(world.serving("v1")))
+        world.until(lambda: seen, lambda told: len(told) == 2)
+    finally:
+        world.close()
+
+    assert ("COMPLETED", "COMPLETED") == seen[-1]

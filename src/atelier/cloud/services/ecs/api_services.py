@@ -120,7 +120,7 @@ def create(cloud: Cloud, request: Document) -> Document:
                 raise invalid("Creation of service was not idempotent.")
             return {"service": show(old)}  # the same request again, by an SDK that heard no answer
         services(cloud).delete(key)
-        deployments.begin(cloud, record)
+        deployments.begin(record)
         services(cloud).put(key, record)
     state.changed.set()
     return {"service": show(record)}
@@ -142,11 +142,11 @@ def update(cloud: Cloud, request: Document) -> Document:
         balancing.check(cloud, record["loadBalancers"], definitions.find(cloud, record["taskDefinition"]))
         is_new = any(record.get(name) != before.get(name) for name in ROLLED)
         if is_new or request.get("forceNewDeployment"):
-            deployments.begin(cloud, record)
+            deployments.begin(record)
         if record["desiredCount"] != before["desiredCount"]:
             record["IsSteady"] = False
             counts = {"desiredCount": record["desiredCount"]}
-            events.service_acted(cloud, record, "SERVICE_DESIRED_COUNT_UPDATED", "INFO", **counts)
+            events.service_acted(record, "SERVICE_DESIRED_COUNT_UPDATED", "INFO", **counts)
         services(cloud).put(key, record)
     state.changed.set()
     return {"service": show(record)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 
-from atelier.cloud.context import Cloud
 from atelier.cloud.services.ecs import events
 from atelier.cloud.services.ecs.planning import threshold
 from atelier.cloud.services.ecs.service import now
@@ -20,7 +19,7 @@ COPIED = (
 BREAKER = "ECS deployment circuit breaker:"
 
 
-def begin(cloud: Cloud, service: Record, why: str | None = None) -> None:
+def begin(service: Record, why: str | None = None) -> None:
     """Put a new primary deployment before the others."""
     id = f"ecs-svc/{secrets.randbelow(9 * 10**18) + 10**18}"
     moment = now()
@@ -45,7 +44,7 @@ def begin(cloud: Cloud, service: Record, why: str | None = None) -> None:
         each["status"] = "ACTIVE"
     service["deployments"] = [deployment, *service["deployments"]]
     service["IsSteady"] = False
-    events.deployment_changed(cloud, service, deployment, "IN_PROGRESS")
+    events.deployment_changed(service, deployment, "IN_PROGRESS")
 
 
 def primary(service: Record) -> Record:
@@ -54,7 +53,7 @@ def primary(service: Record) -> Record:
     return deployment
 
 
-def completed(cloud: Cloud, service: Record) -> None:
+def completed(service: Record) -> None:
     """Note that the primary deployment is all there is, and all of it healthy."""
     deployment = primary(service)
     kept = deployment["rolloutStateReason"] if deployment["IsRollback"] else None
@@ -63,7 +62,7 @@ def completed(cloud: Cloud, service: Record) -> None:
     kept_as_good = {name: deployment[name] for name in COPIED if name in deployment}
     service["Good"] = {"id": deployment["id"], **kept_as_good, "loadBalancers": deployment["Balancers"]}
     events.note(service, f"(deployment {deployment['id']}) deployment completed.")
-    events.deployment_changed(cloud, service, deployment, "COMPLETED")
+    events.deployment_changed(service, deployment, "COMPLETED")
 
 
 def is_broken(service: Record) -> bool:
@@ -78,7 +77,7 @@ def is_broken(service: Record) -> bool:
     )
 
 
-def fail(cloud: Cloud, service: Record) -> None:
+def fail(service: Record) -> None:
     """Give the primary deployment up, and go back to the last good one where that is wanted."""
     bad = primary(service)
     bad |= {
@@ -87,19 +86,19 @@ def fail(cloud: Cloud, service: Record) -> None:
         "updatedAt": now(),
     }
     events.note(service, f"(deployment {bad['id']}) deployment failed: tasks failed to start.")
-    events.deployment_changed(cloud, service, bad, "FAILED")
+    events.deployment_changed(service, bad, "FAILED")
     good = service.get("Good")
     if not service["deploymentConfiguration"]["deploymentCircuitBreaker"].get("rollback") or good is None:
         return
     events.note(service, f"rolling back to deployment {good['id']}.")
-    _go_back(cloud, service, good, f"{BREAKER} rolling back to deploymentId {good['id']}.")
+    _go_back(service, good, f"{BREAKER} rolling back to deploymentId {good['id']}.")
 
 
-def _go_back(cloud: Cloud, service: Record, good: Record, why: str) -> None:
+def _go_back(service: Record, good: Record, why: str) -> None:
     service |= {name: good[name] for name in (*COPIED, "loadBalancers") if name in good}
     old = next((each for each in service["deployments"] if each["id"] == good["id"]), None)
     if old is None:
-        begin(cloud, service, why)
+        begin(service, why)
         return
     others = [each for each in service["deployments"] if each is not old]
     for each in others:
@@ -110,4 +109,4 @@ def _go_back(cloud: Cloud, service: Record, good: Record, why: str) -> None:
     }  # fmt: skip
     service["deployments"] = [old, *others]
     service["IsSteady"] = False
-    events.deployment_changed(cloud, service, old, "IN_PROGRESS")
+    events.deployment_changed(service, old, "IN_PROGRESS")

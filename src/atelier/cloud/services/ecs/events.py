@@ -13,13 +13,26 @@ SOURCE = "aws.ecs"
 KEPT = 100
 
 
+def _later(service: Record, kind: str, detail: Record) -> None:
+    """Keep an event in the service's record: it is told when what it tells of is there for all to see."""
+    service["Untold"] = [*service.get("Untold", []), [kind, detail]]
+
+
+def tell(cloud: Cloud, service: Record) -> int:
+    """Publish a stored service's events; return how many of its `Untold` are told now."""
+    untold = service.get("Untold", [])
+    for kind, detail in untold:
+        cloud.events.publish(SOURCE, kind, detail, [service["serviceArn"]])
+    return len(untold)
+
+
 def task_changed(cloud: Cloud, task: Record) -> None:
     """Tell of a task's state."""
     detail = {**shown(task, with_tags=False), "updatedAt": now()}
     cloud.events.publish(SOURCE, "ECS Task State Change", detail, [task["taskArn"]])
 
 
-def deployment_changed(cloud: Cloud, service: Record, deployment: Record, state: str) -> None:
+def deployment_changed(service: Record, deployment: Record, state: str) -> None:
     """Tell of a deployment that began, ended well (``COMPLETED``) or did not."""
     detail = {
         "eventType": "ERROR" if state == "FAILED" else "INFO",
@@ -29,10 +42,10 @@ def deployment_changed(cloud: Cloud, service: Record, deployment: Record, state:
         "updatedAt": deployment["updatedAt"],
         "reason": deployment["rolloutStateReason"],
     }
-    cloud.events.publish(SOURCE, "ECS Deployment State Change", detail, [service["serviceArn"]])
+    _later(service, "ECS Deployment State Change", detail)
 
 
-def service_acted(cloud: Cloud, service: Record, name: str, kind: str, **more: Any) -> None:
+def service_acted(service: Record, name: str, kind: str, **more: Any) -> None:
     """Tell what the scheduler did for a service (``SERVICE_STEADY_STATE``), or could not do."""
     detail = {
         "eventType": kind,
@@ -41,7 +54,7 @@ def service_acted(cloud: Cloud, service: Record, name: str, kind: str, **more: A
         "createdAt": now(),
         **more,
     }
-    cloud.events.publish(SOURCE, "ECS Service Action", detail, [service["serviceArn"]])
+    _later(service, "ECS Service Action", detail)
 
 
 def note(service: Record, message: str) -> None:

@@ -34,5 +34,5 @@ def resize(cloud: Cloud, key: str, count: int) -> None:
             raise refused(f"there is no active service {key}")
         record |= {"desiredCount": count, "IsSteady": False}
         services(cloud).put(key, record)
-        events.service_acted(cloud, record, "SERVICE_DESIRED_COUNT_UPDATED", "INFO", desiredCount=count)
+        events.service_acted(record, "SERVICE_DESIRED_COUNT_UPDATED", "INFO", desiredCount=count)
     state.changed.set()

@@ -32,12 +32,14 @@ class Scheduler:
             self.state.changed.wait(self.state.settings.interval)
             self.state.changed.clear()
             for key, service in services(self.cloud).items():
-                if service["status"] != "INACTIVE" and not self.state.ending.is_set():
+                is_over = service["status"] == "INACTIVE" and not service.get("Untold")
+                if not is_over and not self.state.ending.is_set():
                     self._attend(key)
 
     def _attend(self, key: str) -> None:
         try:
             self.look(key, time.time())
+            self.tell(key)
         except Exception:  # a thread that ends would end scheduling for good
             logger.exception("service %s is not attended; it is tried again", key)
 
@@ -52,11 +54,20 @@ class Scheduler:
             if service != before:
                 services(self.cloud).put(key, service)
 
+    def tell(self, key: str) -> None:
+        """Publish what the record of a service says has happened, and was not told yet."""
+        told = events.tell(self.cloud, services(self.cloud).get(key) or {})
+        if not told:
+            return
+        with self.state.changing:
+            if service := services(self.cloud).get(key):
+                services(self.cloud).change(key, Untold=service["Untold"][told:])
+
     def _step(self, key: str, service: Record, at: float) -> None:
         mine = records.of_service(self.cloud, key)
         self._count_failures(service, mine, at)
         if deployments.is_broken(service):
-            deployments.fail(self.cloud, service)
+            deployments.fail(service)
         seen = self._seen(service, [each for each in mine if each["desiredStatus"] == "RUNNING"], at)
         wanted = self._wanted(service, at)
         step = plan(wanted, seen)
@@ -129,7 +140,7 @@ class Scheduler:
             primary["RetryAt"] = at + min(delay, settings.restart_delay_limit)
             if primary["failedTasks"] == 3 or primary["rolloutState"] == "COMPLETED":
                 events.note(service, "is unable to consistently start tasks successfully.")
-                events.service_acted(self.cloud, service, "SERVICE_TASK_START_IMPAIRED", "WARN")
+                events.service_acted(service, "SERVICE_TASK_START_IMPAIRED", "WARN")
 
     def _stop(self, service: Record, step: Plan) -> None:
         for id, why in step.failing.items():
@@ -157,7 +168,7 @@ class Scheduler:
             why = "You've reached the limit on the number of tasks you can run concurrently"
             events.note(service, f"was unable to place a task. Reason: {why}.")
             acted = {"reason": "RESOURCE:FARGATE"}
-            events.service_acted(self.cloud, service, "SERVICE_TASK_PLACEMENT_FAILURE", "ERROR", **acted)
+            events.service_acted(service, "SERVICE_TASK_PLACEMENT_FAILURE", "ERROR", **acted)
         service["IsShort"] = free < count
         started = [self._new(key, service, primary) for _ in range(min(count, max(free, 0)))]
         if started:
@@ -213,11 +224,11 @@ class Scheduler:
         if deployments.primary(service)["rolloutState"] == "FAILED":
             return
         if deployments.primary(service)["rolloutState"] == "IN_PROGRESS":
-            deployments.completed(self.cloud, service)
+            deployments.completed(service)
         if not service.get("IsSteady"):
             service["IsSteady"] = True
             events.note(service, "has reached a steady state.")
-            events.service_acted(self.cloud, service, "SERVICE_STEADY_STATE", "INFO")
+            events.service_acted(service, "SERVICE_STEADY_STATE", "INFO")
 
 
 def launch(cloud: Cloud, state: live.Live, task: Record) -> None:
