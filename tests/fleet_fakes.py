@@ -107,6 +107,7 @@ class FakeParameter:
 
     versions: list[Model] = field(default_factory=list)
     gone: bool = False
+    fault: Exception | None = None
 
     def get(self) -> Model | None:
         return None if self.gone or not self.versions else self.versions[-1]
@@ -117,6 +118,8 @@ class FakeParameter:
         return len(self.versions)
 
     def delete(self) -> None:
+        if self.fault:
+            raise self.fault
         self.gone = True
 
 

@@ -176,8 +176,12 @@ def overtaken(state: State, trial: Trial, sight: Sight, *, now: str, world: Worl
 
 def _tidy(state: State, *, world: World) -> Look:
     """See to it that a task which starts by itself finds the good model, whatever died on the way to that."""
-    if state.serving and world.parameter.get() != state.serving:
+    named = world.parameter.get()
+    if state.serving and named != state.serving:
         world.parameter.put(state.serving)
+    elif named and not state.serving:
+        world.memory.save(state)  # or another look has begun with a model, whose tasks must not go
+        _rest(world)
     what = f"{state.serving.name} serves" if state.serving else "no model has landed yet"
     return Look(outcome="unchanged", summary=what, landing=state.landing)
 
@@ -206,10 +210,15 @@ def take_back(state: State, trial: Trial, sight: Sight, *, now: str, world: Worl
     world.memory.save(replace(state, trial=None))
     _write(trial.landing, trial.model, fleet.REFUSED, now=now, world=world, reason=reason)
     if good is None:
-        world.parameter.delete()
-        world.service.rest()
+        _rest(world)
     summary = f"{trial.model.name} was refused: {reason}"
     return Look(outcome=fleet.REFUSED, summary=summary, landing=trial.landing)
+
+
+def _rest(world: World) -> None:
+    """Have no tasks where there is nothing to serve; the name of the bad one goes last, to be found by."""
+    world.service.rest()
+    world.parameter.delete()
 
 
 def give_up(state: State, trial: Trial, sight: Sight, *, now: str, world: World) -> Look:

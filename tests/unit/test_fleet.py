@@ -8,6 +8,7 @@ import pytest
 from fleet_fakes import BUSY, LATER, NOW, SOON, archive, moment, packed, world
 
 from atelier.contract import fleet as words
+from atelier.lambdas.domain.fleet import State
 from atelier.lambdas.errors import Busy, Conflict
 from atelier.lambdas.services import archives, fleet
 
@@ -256,6 +257,31 @@ def test_without_a_good_model_a_bad_one_leaves_no_tasks():
     assert "refused" == settle(it).outcome
     assert (0, None) == (it.service.desired, it.parameter.get())
     assert "tasks failed to start\nNothing serves yet." in it.people.told[0][1]
+
+
+def test_tasks_of_a_bad_model_are_taken_away_also_after_a_look_that_died():
+    it = world()
+    it.bucket.land("garbage", archive("garbage"), 0)
+    look(it)
+    it.service.roll_back()
+    it.parameter.fault = BUSY
+    with pytest.raises(Busy):
+        settle(it)
+    it.service.desired, it.parameter.fault = 1, None
+
+    assert "unchanged" == settle(it).outcome
+    assert (0, None) == (it.service.desired, it.parameter.get())
+
+
+def test_tasks_that_another_look_has_begun_with_meanwhile_are_not_taken_away():
+    it = world()
+    it.bucket.land("first", archive(), 0)
+    look(it)
+    it.memory.state = State  # read before the other look wrote down what it tries
+
+    with pytest.raises(Conflict):
+        settle(it)
+    assert (1, "first") == (it.service.desired, it.parameter.get().name)
 
 
 def test_a_good_model_that_a_bad_one_overtook_gets_its_turn():
