@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from troposphere import GetAtt, If, Ref, Sub, Template, ec2
+from troposphere import GetAtt, If, Join, Ref, Template, ec2
 from troposphere import elasticloadbalancingv2 as elb
 
 from atelier.contract import fleet
@@ -26,9 +26,9 @@ class Front:
     tasks: ec2.SecurityGroup
 
     def url(self) -> Text:
-        """Return where clients ask."""
-        name = self.balancer.title
-        return If("HasCertificate", Sub(f"https://${{{name}.DNSName}}"), Sub(f"http://${{{name}.DNSName}}"))
+        """Return where clients ask; a certificate is never for the load balancer's own name."""
+        name = If("HasDomain", Ref(own.DOMAIN), GetAtt(self.balancer, "DNSName"))
+        return Join("", [If("HasCertificate", "https://", "http://"), name])
 
 
 def add(t: Template) -> Front:

@@ -34,6 +34,14 @@ CERTIFICATE = Parameter(
     Default="",
     Description="A certificate in ACM; with one, the load balancer speaks TLS and sends plain HTTP there.",
 )
+DOMAIN = Parameter(
+    "FleetDomain",
+    Type="String",
+    Default="",
+    AllowedPattern=r"^$|^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$",
+    ConstraintDescription="a name such as models.example.com, or empty for the load balancer's own",
+    Description="The name that the certificate is for; let it lead to the load balancer's.",
+)
 CIDR = Parameter(
     "FleetAllowedCidr",
     Type="String",
@@ -121,7 +129,7 @@ SHARED = (
     *(FILE_SYSTEM, FILE_SYSTEM_ARN, ACCESS_POINT, ACCESS_POINT_ARN, FILE_SYSTEM_CLIENTS),
 )
 CHOICES = (
-    *(CERTIFICATE, CIDR, SPOT, TASKS, MIN_TASKS, MAX_TASKS, REQUESTS),
+    *(CERTIFICATE, DOMAIN, CIDR, SPOT, TASKS, MIN_TASKS, MAX_TASKS, REQUESTS),
     *(CPU, MEMORY, STARTUP, WINDOW, PROBE, MOUNTS),
 )
 

@@ -92,6 +92,13 @@ def test_with_a_certificate_plain_http_only_leads_to_tls(resources):
     ]["ListenerArn"]
 
 
+def test_clients_ask_at_the_name_that_the_certificate_is_for(stack):
+    (_, (scheme, name)) = stack["Outputs"]["FleetUrl"]["Value"]["Fn::Join"]
+
+    assert {"Fn::If": ["HasCertificate", "https://", "http://"]} == scheme
+    assert {"Fn::If": ["HasDomain", {"Ref": "FleetDomain"}, {"Fn::GetAtt": ["Balancer", "DNSName"]}]} == name
+
+
 def test_only_the_two_functions_change_what_is_served(resources):
     writers = {
         title
