@@ -91,7 +91,7 @@ def published(cloud, built):
 
     def atelier(*words):
         ran = subprocess.run(
-            [sys.executable, "-m", "atelier", *words, "--json"],
+            [sys.executable, "-m", "atelier", *words, "--prefix", "reading", "--json"],
             check=False, capture_output=True, text=True, env=environment,
         )  # fmt: skip
         assert ran.returncode == 0, ran.stderr
