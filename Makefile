@@ -67,9 +67,10 @@ check: .venv/dev ## Lint, types, architecture, template and workflow checks
 	@$(BIN)/zizmor --offline --quiet --pedantic --no-progress .github
 	@$(BIN)/pytest -q tests/test_architecture.py
 
-format: .venv/dev ## Format the code
+format: .venv/dev ## Format the code, and take outputs out of notebooks
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+	@$(BIN)/python notebooks/clear.py
 
 # The browser's tests need chromium, and a Python that the WebUIs run on for each gradio that they have.
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)

@@ -173,6 +173,33 @@ def test_what_a_person_changed_stays_as_it_is(upstream, tmp_path):
     assert "has changes of its own" in ran.stdout
 
 
+KERNEL = """
+python3.11() {
+    mkdir -p "$3/bin"
+    printf '#!/bin/sh\necho "$@" >>said\n' >"$3/bin/python"
+    chmod +x "$3/bin/python"
+}
+as_person() { "$@"; }
+AWS_DEFAULT_REGION=us-east-1 PREFIX=team KERNEL=$WORK/.atelier-kernel
+set_up_kernel && set_up_kernel
+"""
+
+
+def test_the_kernel_is_set_up_once_for_each_lock_and_told_of_at_every_start(tmp_path):
+    lock = tmp_path / "SageMaker" / "atelier" / "requirements" / "notebooks.lock"
+    lock.parent.mkdir(parents=True)
+
+    for text in ("one==1", "one==2"):
+        lock.write_text(text)
+        ran = run(KERNEL, tmp_path)
+        assert (0, "") == (ran.returncode, ran.stderr)
+
+    said = (tmp_path / "said").read_text()
+    assert 2 * ["pip", "pip", "ipykernel", "ipykernel"] == [line.split()[1] for line in said.splitlines()]
+    assert "--require-hashes" in said
+    assert "--env ATELIER_PREFIX team" in said
+
+
 def test_a_repository_that_cannot_be_reached_does_not_keep_the_instance_from_starting(tmp_path):
     program = "sleep() { :; }\nIDLE_MINUTES=0\nmain && echo started"
 

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,11 @@ def source(cell):
     return "".join(cell["source"])
 
 
+def clear():
+    """What `make format` does with notebooks."""
+    return runpy.run_path(str(ROOT / "notebooks" / "clear.py"))
+
+
 def test_there_are_four():
     assert ["1", "2", "3", "4"] == [path.name[0] for path in PATHS]
 
@@ -43,6 +49,30 @@ def test_a_notebook_holds_no_outputs(path):
     assert [([], None)] * len(cells(path, "code")) == [
         (each["outputs"], each["execution_count"]) for each in cells(path, "code")
     ]
+
+
+@every_notebook
+def test_a_notebook_holds_nothing_that_make_format_would_take_out(path):
+    text = path.read_text(encoding="utf-8")
+
+    assert text == clear()["cleared"](text)
+
+
+def test_what_an_editor_leaves_is_taken_out_and_the_rest_stays(tmp_path):
+    path = tmp_path / PATHS[0].name
+    document = json.loads(PATHS[0].read_text(encoding="utf-8"))
+    document["metadata"]["vscode"] = {"interpreter": "mine"}
+    for each in document["cells"]:
+        each["metadata"]["scrolled"] = True
+        if each["cell_type"] == "code":
+            each.update(
+                outputs=[{"output_type": "stream", "name": "stdout", "text": ["1"]}], execution_count=1
+            )
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+    clear()["main"]([str(path)])
+
+    assert PATHS[0].read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
 
 
 @every_notebook
