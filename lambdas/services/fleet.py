@@ -53,8 +53,15 @@ def look(*, now: str, world: World) -> Look:
         return resume(state, now=now, world=world)
     for landed in candidates(state, world=world):
         if model := proven(landed, now=now, world=world):
-            return begin(landed, model, state, now=now, world=world)
+            return begin(landed.id, model, state, now=now, world=world)
+    if state.serving and not state.trial and _is_new(world.service.look()):
+        return begin(state.landing, state.serving, state, now=now, world=world)
     return settled
+
+
+def _is_new(sight: Sight) -> bool:
+    """Say whether the service has had no model since the stack was made, anew perhaps."""
+    return sight.version is None and sight.desired == 0
 
 
 def candidates(state: State, *, world: World) -> list[Landed]:
@@ -105,10 +112,10 @@ def proven(landed: Landed, *, now: str, world: World) -> Model | None:
     )
 
 
-def begin(landed: Landed, model: Model, state: State, *, now: str, world: World) -> Look:
+def begin(landing: str, model: Model, state: State, *, now: str, world: World) -> Look:
     """Write down that a model is tried, then have it tried; what was tried before is overtaken."""
     before = state.trial.before if state.trial else world.service.look().definition
-    trial = Trial(landing=landed.id, model=model, began=now, before=before)
+    trial = Trial(landing=landing, model=model, began=now, before=before)
     claimed = world.memory.save(replace(state, trial=trial))
     if state.trial:
         _write(state.trial.landing, state.trial.model, fleet.SUPERSEDED, now=now, world=world)

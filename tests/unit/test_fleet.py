@@ -340,6 +340,26 @@ def test_a_rollback_to_the_revision_of_the_stack_is_no_update_of_it():
     assert "first" == it.parameter.get().name
 
 
+def test_a_fleet_that_is_made_anew_serves_again_what_it_served():
+    it = serving()
+    it.service.version, it.service.desired, it.service.stack = None, 0, "stack:7"
+
+    assert "trying" == look(it).outcome
+    assert 1 == it.service.desired
+    it.service.complete()
+
+    assert "serving" == settle(it).outcome
+    assert {"first": "serving"} == it.memory.became()
+
+
+def test_a_person_may_have_a_fleet_rest():
+    it = serving()
+    it.service.desired = 0
+
+    assert "unchanged" == look(it).outcome
+    assert 0 == it.service.desired
+
+
 def test_what_ecs_shows_late_is_no_rollback():
     it = serving()
     it.bucket.land("second", archive("second"), 10)
