@@ -189,12 +189,9 @@ class EcsWorld:
 
     def serve(self, definition: str, name: str = "s", **more: Any) -> dict[str, Any]:
         """Create a service."""
-        made = self.call(
-            "CreateService",
-            cluster="c", serviceName=name, taskDefinition=definition, launchType="FARGATE",
-            networkConfiguration=NETWORK,
-            **{"desiredCount": 1, **more},
-        )  # fmt: skip
+        usual = {"cluster": "c", "serviceName": name, "taskDefinition": definition, "desiredCount": 1}
+        request = {**usual, "launchType": "FARGATE", "networkConfiguration": NETWORK, **more}
+        made = self.call("CreateService", **{key: each for key, each in request.items() if each is not None})
         return dict(made["service"])
 
     def run(self, definition: str, **more: Any) -> dict[str, Any]:

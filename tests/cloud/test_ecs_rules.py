@@ -161,6 +161,8 @@ def container(**more):
         (container(healthCheck={"command": ["true"]}), "begins with CMD or CMD-SHELL"),
         (container(healthCheck={"command": ["CMD", "true"], "interval": 1}), "interval must be between 5"),
         ({"pidMode": "task"}, "RegisterTaskDefinition.pidMode is not part"),
+        ({"ephemeralStorage": {"sizeInGiB": 30}}, "ephemeralStorage is not part"),
+        ({"runtimePlatform": {"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}}, "system family WINDOWS"),
         ({"volumes": [{"name": "v", "host": {"sourcePath": "/"}}]}, "volumes.host is not part"),
         ({"volumes": [{"name": "v", "efsVolumeConfiguration": EFS}]}, "transit encryption must be enabled"),
     ],
@@ -282,3 +284,38 @@ def test_a_request_that_comes_twice_makes_one_service(world):
     assert first["createdAt"] == again["createdAt"]
     with pytest.raises(ServiceError, match="not idempotent"):
         world.serve(definition, desiredCount=0, clientToken="another")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"settings": [{"name": "containerInsights", "value": "enabled"}]}, "containerInsights=enabled"),
+        ({"capacityProviders": ["MINE"]}, "capacity provider MINE was not found"),
+        (
+            {"configuration": {"executeCommandConfiguration": {"logging": "NONE"}}},
+            "configuration is not part",
+        ),
+        (
+            {
+                "capacityProviders": ["FARGATE"],
+                "defaultCapacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 1}],
+            },
+            "FARGATE_SPOT, which the cluster does not have",
+        ),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_refused_by_name(world, change, text):
+    with pytest.raises((ServiceError, Refused), match=text):
+        world.call("CreateCluster", clusterName="other", **change)
+    assert 1 == len(world.call("ListClusters")["clusterArns"])
+
+
+def test_a_cluster_gives_its_services_its_strategy(world):
+    strategy = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
+    world.call("PutClusterCapacityProviders", cluster="c", capacityProviders=["FARGATE_SPOT"],
+               defaultCapacityProviderStrategy=strategy)  # fmt: skip
+
+    service = world.serve(world.define("repository:1"), desiredCount=0, launchType=None)
+
+    assert strategy == service["capacityProviderStrategy"]
+    assert "launchType" not in service

@@ -139,7 +139,8 @@ def update(cloud: Cloud, request: Document) -> Document:
             raise ServiceError("ServiceNotActiveException", "Service was not ACTIVE.")
         _place(cluster, record, request, changes)
         before, record = record, {**record, **changes}
-        balancing.check(cloud, record["loadBalancers"], definitions.find(cloud, record["taskDefinition"]))
+        if changes.keys() & {"loadBalancers", "taskDefinition"}:
+            balancing.check(cloud, record["loadBalancers"], definitions.find(cloud, record["taskDefinition"]))
         is_new = any(record.get(name) != before.get(name) for name in ROLLED)
         if is_new or request.get("forceNewDeployment"):
             deployments.begin(record)

@@ -26,7 +26,6 @@ from atelier.cloud.store import Record
 MEMBERS = frozenset(
     {"clusterName", "tags", "settings", "capacityProviders", "defaultCapacityProviderStrategy"}
 )
-INSIGHTS = ("disabled", "enabled", "enhanced")
 
 
 def on_cluster(cloud: Cloud, request: Document) -> str:
@@ -154,8 +153,10 @@ def _settings(cloud: Cloud, request: Document) -> Document:
 
 def _check(request: Document) -> None:
     for each in request.get("settings") or []:
-        if each.get("value") not in INSIGHTS:
-            raise invalid(f"The value of containerInsights is one of {', '.join(INSIGHTS)}")
+        if each.get("value") != "disabled":
+            raise invalid(
+                f"Unsupported: containerInsights={each.get('value')} is not part of the local cloud"
+            )
     providers = request.get("capacityProviders") or []
     if odd := sorted(set(providers) - set(PROVIDERS)):
         raise invalid(

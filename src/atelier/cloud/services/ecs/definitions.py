@@ -29,14 +29,14 @@ FAMILY = re.compile(r"[A-Za-z0-9_-]{1,255}")
 MEMBERS = frozenset(
     {
         *("family", "taskRoleArn", "executionRoleArn", "networkMode", "containerDefinitions", "volumes"),
-        *("requiresCompatibilities", "cpu", "memory", "tags", "runtimePlatform", "ephemeralStorage"),
+        *("requiresCompatibilities", "cpu", "memory", "tags", "runtimePlatform"),
     }
 )
 CONTAINER = frozenset(
     {
         *("name", "image", "cpu", "memory", "memoryReservation", "portMappings", "essential", "entryPoint"),
         *("command", "environment", "mountPoints", "secrets", "stopTimeout", "logConfiguration"),
-        *("healthCheck", "versionConsistency"),
+        "healthCheck",
     }
 )
 EFS = frozenset({"fileSystemId", "rootDirectory", "transitEncryption", "authorizationConfig"})
@@ -161,26 +161,31 @@ def runnable(cloud: Cloud, reference: str) -> Record:
 
 def _check(request: Document) -> None:
     only("RegisterTaskDefinition", request, MEMBERS)
-    if not FAMILY.fullmatch(request["family"]):
-        raise refused(
-            "Family contains invalid characters: letters, digits, hyphens and underscores are allowed"
-        )
-    if "FARGATE" not in request.get("requiresCompatibilities", []):
-        raise invalid("Unsupported: tasks that do not require FARGATE are not part of the local cloud")
-    if request.get("networkMode") != "awsvpc":
-        raise refused("Fargate only supports network mode 'awsvpc'.")
+    _check_kind(request)
     containers = request["containerDefinitions"]
     if not containers:
         raise refused("Container list cannot be empty.")
-    if twice := [
-        name for name, count in Counter(each.get("name") for each in containers).items() if count > 1
-    ]:
+    names = Counter(each.get("name") for each in containers)
+    if twice := [name for name, count in names.items() if count > 1]:
         raise refused(f"Container names must be unique: {twice[0]} is there twice")
     if not any(each.get("essential", True) for each in containers):
         raise refused("At least one container must be essential.")
     volumes = {_volume(each) for each in request.get("volumes", [])}
     for each in containers:
         _check_container(each, volumes, has_role=bool(request.get("executionRoleArn")))
+
+
+def _check_kind(request: Document) -> None:
+    if not FAMILY.fullmatch(request["family"]):
+        what = "letters, digits, hyphens and underscores are allowed"
+        raise refused(f"Family contains invalid characters: {what}")
+    if "FARGATE" not in request.get("requiresCompatibilities", []):
+        raise invalid("Unsupported: tasks that do not require FARGATE are not part of the local cloud")
+    family = request.get("runtimePlatform", {}).get("operatingSystemFamily", "LINUX")
+    if family != "LINUX":
+        raise invalid(f"Unsupported: the operating system family {family} is not part of the local cloud")
+    if request.get("networkMode") != "awsvpc":
+        raise refused("Fargate only supports network mode 'awsvpc'.")
 
 
 def _volume(volume: Document) -> str:

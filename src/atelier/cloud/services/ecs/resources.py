@@ -36,7 +36,7 @@ DEFINITION = frozenset(
             "Volumes",
             "Cpu",
         ),
-        *("Memory", "RequiresCompatibilities", "RuntimePlatform", "Tags", "EphemeralStorage"),
+        *("Memory", "RequiresCompatibilities", "RuntimePlatform", "Tags"),
     }
 )
 SERVICES = frozenset(
