@@ -158,9 +158,7 @@ def settle(*, now: str, world: World) -> Look:
         return overtaken(state, trial, sight, now=now, world=world)
     if sight.rollout == "COMPLETED":
         return keep(state, trial, now=now, world=world)
-    if sight.rollout == "FAILED":
-        return take_back(state, trial, sight, now=now, world=world)
-    if now > later(trial.began, world.patience):
+    if sight.rollout == "FAILED" or now > later(trial.began, world.patience):
         return give_up(state, trial, sight, now=now, world=world)
     return Look(outcome=fleet.TRYING, summary=f"{trial.model.name} is being deployed", landing=trial.landing)
 
@@ -229,10 +227,17 @@ def _rest(world: World) -> None:
 
 
 def give_up(state: State, trial: Trial, sight: Sight, *, now: str, world: World) -> Look:
-    """Go back to the revision of before: ECS counts a task that ends by itself only where it never ran."""
-    world.service.back(trial.before)
-    slow = sight.reason or f"its tasks did not get healthy within {world.patience:.0f} seconds"
-    return take_back(state, trial, replace(sight, reason=slow), now=now, world=world)
+    """Go back to the revision of before where ECS has not done so.
+
+    It does not when nothing had completed since the last time that it went back, and may not see that tasks
+    which ran end one after the other.
+    """
+    if state.serving:
+        world.service.back(trial.before)
+    if sight.rollout != "FAILED" and not sight.reason:
+        slow = f"its tasks did not get healthy within {world.patience:.0f} seconds"
+        sight = replace(sight, reason=slow)
+    return take_back(state, trial, sight, now=now, world=world)
 
 
 def _refuse(landed: Landed, flaw: str, *, now: str, world: World, sha256: str = "") -> None:

@@ -389,6 +389,19 @@ def test_a_deployment_that_never_ends_is_given_up():
     assert [1, 3] == it.service.deployed
 
 
+def test_where_ecs_had_nothing_to_go_back_to_the_fleet_goes_back_by_itself():
+    it = serving()
+    it.bucket.land("garbage", archive("garbage"), 10)
+    look(it)
+    good, it.service.good = it.service.good, None  # ECS is still going back from a bad model before
+    it.service.roll_back()
+    assert "FAILED" == it.service.rollout
+
+    assert "refused" == settle(it).outcome
+    assert good == it.service.version
+    assert {"first": "serving", "garbage": "refused"} == it.memory.became()
+
+
 def test_a_look_that_died_as_it_gave_up_is_gone_on_with():
     it = serving()
     it.bucket.land("endless", archive("endless"), 10)
