@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -39,8 +40,12 @@ def archive(word: str = "good", **changes: bytes | None) -> bytes:
 
 
 def packed(members: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
+    """Return the same bytes for the same members, whenever it is."""
     made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w:gz") as file:
+    with (
+        gzip.GzipFile(fileobj=made, mode="wb", mtime=0) as whole,
+        tarfile.open(fileobj=whole, mode="w") as file,
+    ):
         for member, body in members:
             member.size = len(body)
             file.addfile(member, io.BytesIO(body))
@@ -117,7 +122,7 @@ class FakeParameter:
         self.gone = False
         return len(self.versions)
 
-    def delete(self) -> None:
+    def clear(self) -> None:
         if self.fault:
             raise self.fault
         self.gone = True

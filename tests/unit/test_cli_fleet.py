@@ -135,6 +135,7 @@ def test_a_model_lands_with_its_sha256_beside_it(run, installation, tmp_path):
         (archive(tokenizer__json=None), "mine", "is no model: it lacks tokenizer.json"),
         (archive(), "Not A Name", "is no name of a model"),
     ],
+    ids=["text", "incomplete", "name"],
 )
 def test_what_the_fleet_would_refuse_is_not_uploaded(run, installation, tmp_path, body, name, words_):
     path = tmp_path / "model.tar.gz"

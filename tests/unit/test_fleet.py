@@ -187,6 +187,7 @@ def test_a_file_beside_that_holds_no_sha256_is_refused_in_words():
         (packed([(tarfile.TarInfo("../escape"), b"x")]), "'../escape', which is no plain file"),
         (packed([(tarfile.TarInfo("/etc/passwd"), b"x")]), "'/etc/passwd', which is no plain file"),
     ],
+    ids=["text", "cut", "incomplete", "broken", "another", "above", "elsewhere"],
 )
 def test_an_archive_that_no_container_can_load_never_reaches_a_task(body, flaw):
     it = serving()
@@ -480,7 +481,7 @@ def test_a_report_that_does_not_get_through_comes_again():
 
 def test_a_parameter_that_names_another_model_than_the_one_that_serves_is_put_right():
     it = serving()
-    it.parameter.delete()
+    it.parameter.clear()
 
     settle(it)
 
