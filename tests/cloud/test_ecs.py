@@ -417,3 +417,30 @@ def test_what_an_event_tells_of_can_be_seen_by_who_hears_it(tmp_path):
         world.close()
 
     assert ("COMPLETED", "COMPLETED") == seen[-1]
+
+
+def test_a_cloud_that_goes_down_in_a_bad_deployment_still_goes_back(world):
+    address = balanced(world, deploymentConfiguration=BREAKER)
+    update(world, taskDefinition=world.define(world.image("bad", "raise SystemExit('broken')")))
+    world.until(lambda: len(world.engine.started), lambda count: count >= 2)
+
+    world.down()
+    world.up()
+    world.until(world.service, is_rolled_back)
+
+    assert (200, "v1") == world.until(lambda: ask(address), lambda answer: answer[0] == 200)
+    assert world.service()["taskDefinition"].endswith("app:1")
+
+
+def test_a_task_that_stays_too_long_is_killed(world, tmp_path):
+    deaf = "import pathlib, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    ready = tmp_path / "ready"
+    program = f"{deaf}\npathlib.Path({str(ready)!r}).touch()\ntime.sleep(600)"
+    world.define(world.image("stubborn", program), stopTimeout=1)
+    (task,) = world.run("app")["tasks"]
+    world.until(ready.exists, bool)
+
+    world.call("StopTask", cluster="c", task=task["taskArn"])
+    ended = world.until(lambda: world.task(task), lambda seen: seen["lastStatus"] == "STOPPED")
+
+    assert 137 == ended["containers"][0]["exitCode"]
