@@ -150,7 +150,7 @@ def permissions(
         allow([f"s3:{each}" for each in READING], *parts.objects(whole, f"{fleet.PREFIX}*")),
         allow(["s3:ListBucket", "s3:ListBucketVersions"], parts.bucket_arn(whole)),
         allow(["dynamodb:GetItem", "dynamodb:PutItem"], table),
-        allow(["ssm:GetParameter", "ssm:PutParameter", "ssm:DeleteParameter"], parameter),
+        allow(["ssm:GetParameter", "ssm:PutParameter"], parameter),
         allow(["ecs:DescribeServices", "ecs:UpdateService"], Ref(service)),
         allow(["ecs:DescribeTaskDefinition"], "*"),
         allow(["ecs:RegisterTaskDefinition", "ecs:TagResource"], revisions),

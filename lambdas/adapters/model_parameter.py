@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
 SERVICE = "Systems Manager"
+NOBODY = "{}"
 
 
 class SsmModel:
@@ -38,17 +39,16 @@ class SsmModel:
 
     def put(self, model: Model) -> int:
         """Write a new version and return its number."""
-        with faults.patience(SERVICE):
-            answer = self._client.put_parameter(
-                Name=self._name, Value=dump(model), Type="String", Overwrite=True
-            )
-        return answer["Version"]
+        return self._write(dump(model))
 
-    def delete(self) -> None:
-        """Name no model any more."""
-        try:
-            with faults.patience(SERVICE):
-                self._client.delete_parameter(Name=self._name)
-        except ClientError as error:
-            if faults.code(error) != "ParameterNotFound":
-                raise
+    def clear(self) -> None:
+        """Write a version that names no model.
+
+        A parameter that is deleted cannot be made again at once, and would count its versions anew.
+        """
+        self._write(NOBODY)
+
+    def _write(self, value: str) -> int:
+        with faults.patience(SERVICE):
+            answer = self._client.put_parameter(Name=self._name, Value=value, Type="String", Overwrite=True)
+        return answer["Version"]

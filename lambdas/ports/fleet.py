@@ -45,8 +45,8 @@ class Parameter(Protocol):
         """Write a new version and return its number."""
         ...
 
-    def delete(self) -> None:
-        """Name no model any more; none is fine."""
+    def clear(self) -> None:
+        """Name no model any more."""
         ...
 
 

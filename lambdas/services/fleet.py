@@ -223,7 +223,7 @@ def take_back(state: State, trial: Trial, sight: Sight, *, now: str, world: Worl
 def _rest(world: World) -> None:
     """Have no tasks where there is nothing to serve; the name of the bad one goes last, to be found by."""
     world.service.rest()
-    world.parameter.delete()
+    world.parameter.clear()
 
 
 def give_up(state: State, trial: Trial, sight: Sight, *, now: str, world: World) -> Look:

@@ -111,9 +111,9 @@ def test_the_parameter_keeps_every_version_and_names_the_newest(aws):
     assert parameter.get() is None
     assert [1, 2] == [parameter.put(MODEL), parameter.put(MODEL)]
     assert parameter.get() == MODEL
-    parameter.delete()
-    parameter.delete()
+    parameter.clear()
     assert parameter.get() is None
+    assert 4 == parameter.put(MODEL)  # no number ever names another model
 
 
 def test_a_parameter_that_a_person_broke_names_no_model(aws):
