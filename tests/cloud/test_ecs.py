@@ -1,5 +1,6 @@
 """ECS: tasks that run, services that roll over without a failed request, and what is refused."""
 
+import json
 import os
 import signal
 import threading
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from ecs_world import SERVE, EcsWorld, ask, is_settled
+from ecs_world import ROLE, SERVE, EcsWorld, ask, is_settled
 from fakes import FakeEvents
 
 from atelier.cloud.context import Refused
@@ -444,3 +445,27 @@ def test_a_task_that_stays_too_long_is_killed(world, tmp_path):
     ended = world.until(lambda: world.task(task), lambda seen: seen["lastStatus"] == "STOPPED")
 
     assert 137 == ended["containers"][0]["exitCode"]
+
+
+def test_a_task_finds_its_role_and_itself_while_it_runs_and_nobody_else_does(world, tmp_path):
+    names = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "ECS_CONTAINER_METADATA_URI_V4")
+    told = tmp_path / "told"
+    program = f"import os, pathlib, time\nwhere = [os.environ[each] for each in {names!r}]\n"
+    program += f"pathlib.Path({str(told)!r}).write_text(' '.join(where))\ntime.sleep(600)"
+    world.define(world.image("curious", program))
+    (task,) = world.run("app")["tasks"]
+    role, about = world.until(lambda: told.exists() and told.read_text(), bool).split()
+
+    credentials, metadata = json.loads(read(role)[1]), json.loads(read(f"{about}/task")[1])
+    world.call("StopTask", cluster="c", task=task["taskArn"])
+    world.until(lambda: world.task(task), lambda seen: seen["lastStatus"] == "STOPPED")
+
+    assert (ROLE, "AKIAFAKE") == (credentials["RoleArn"], credentials["AccessKeyId"])
+    assert (task["taskArn"], "app", "1") == tuple(
+        metadata[each] for each in ("TaskARN", "Family", "Revision")
+    )
+    assert {404} == {read(role)[0], read(about)[0], read(role[:-1])[0]}
+
+
+def read(url):
+    return ask(url.removeprefix("http://"), "")

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 from atelier.cloud.context import Cloud, Credentials, Refused
 from atelier.cloud.services.ecs.service import PRINCIPAL, tasks
 from atelier.cloud.services.wire import Document
+from atelier.cloud.store import Record
 
 LIFE = 3600.0
 
@@ -90,8 +90,14 @@ class Agent:
             "Expiration": datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
 
+    def _record(self, id: str) -> Record:
+        record = tasks(self.cloud).get(id)
+        if record is None:
+            raise Refused("the task has ended")
+        return record
+
     def _task(self, id: str) -> Document:
-        record: dict[str, Any] = tasks(self.cloud).get(id) or {}
+        record = self._record(id)
         family, _, revision = record["taskDefinitionArn"].rpartition("/")[2].partition(":")
         return {
             "Cluster": record["clusterArn"],
@@ -108,7 +114,7 @@ class Agent:
         }
 
     def _container(self, task: str, name: str) -> Document:
-        record: dict[str, Any] = tasks(self.cloud).get(task) or {}
+        record = self._record(task)
         found = next(each for each in record["containers"] if each["name"] == name)
         return {
             "DockerId": found["runtimeId"],
