@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from atelier.client.fleet import Fleet, Landing
 
 WAITING = "interrupted: the model goes on landing; see `atelier fleet status`"
-PATIENCE = 1800.0
+PATIENCE = 2700.0
 
 
 @click.group(
