@@ -52,30 +52,37 @@ def main(arguments: Sequence[str]) -> int:
 
 def execute(path: Path, parameters: Mapping[str, Any], out: Path) -> Path:
     """Execute one notebook and write it with its outputs to *out*, those before a failure too."""
-    document = nbformat.read(path, as_version=4)
+    document, log = nbformat.read(path, as_version=4), out.with_suffix(".log")
     if parameters:
         chosen = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
         document.cells.insert(_tagged(document) + 1, nbformat.v4.new_code_cell(chosen))
-    cells = sum(each.cell_type == "code" for each in document.cells)
-
-    def tell(cell: Any, cell_index: int) -> None:
-        done = sum(each.cell_type == "code" for each in document.cells[: cell_index + 1])
-        if cell.cell_type == "code":
-            sys.stdout.write(f"{path.name}: cell {done} of {cells}\n")
-            sys.stdout.flush()
-
     try:
-        with _sockets() as config:
-            NotebookClient(
-                document, timeout=TIMEOUT, kernel_name="python3", on_cell_start=tell, config=config
-            ).execute()
+        _run(document, path.name, log)
     except CellExecutionError as error:
         raise Failed(f"{error.ename}: {error.evalue} (in {_source(document)!r}; see {out})") from error
+    except (KeyboardInterrupt, AssertionError) as error:  # nbclient stumbles over a kernel that Ctrl-C ended
+        raise Failed(f"interrupted; what a cell began goes on, a training job for one (see {out})") from error
     except (CellTimeoutError, DeadKernelError) as error:
-        raise Failed(f"{error} (see {out})") from error
+        raise Failed(f"{error} (see {out} and {log})") from error
     finally:
         nbformat.write(document, out)
     return out
+
+
+def _run(document: Any, name: str, log: Path) -> None:
+    """Run the cells in a kernel, and say at which it is; what the kernel itself says goes to a log."""
+    code = [at for at, each in enumerate(document.cells) if each.cell_type == "code"]
+
+    def tell(cell: Any, cell_index: int) -> None:
+        if cell_index in code:
+            sys.stdout.write(f"{name}: cell {code.index(cell_index) + 1} of {len(code)}\n")
+            sys.stdout.flush()
+
+    with _sockets() as config, log.open("w", encoding="utf-8") as said:
+        client = NotebookClient(
+            document, timeout=TIMEOUT, kernel_name="python3", on_cell_start=tell, config=config
+        )
+        client.execute(stderr=said)
 
 
 @contextmanager
