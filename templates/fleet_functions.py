@@ -154,6 +154,14 @@ def permissions(
         allow(["ecs:DescribeServices", "ecs:UpdateService"], Ref(service)),
         allow(["ecs:DescribeTaskDefinition"], "*"),
         allow(["ecs:RegisterTaskDefinition", "ecs:TagResource"], revisions),
+        allow(
+            ["application-autoscaling:RegisterScalableTarget"],
+            arn("application-autoscaling", "scalable-target/*"),
+            StringEqualsIfExists={
+                "application-autoscaling:service-namespace": "ecs",
+                "application-autoscaling:scalable-dimension": "ecs:service:DesiredCount",
+            },
+        ),
         pass_role("ecs-tasks.amazonaws.com", *(GetAtt(each, "Arn") for each in roles)),
         allow(["logs:FilterLogEvents"], GetAtt(group, "Arn"), arn("logs", f"log-group:${{{group.title}}}")),
         allow(["sns:Publish"], Ref(topic)),

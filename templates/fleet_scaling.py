@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from troposphere import GetAtt, Join, Ref, Template, cloudwatch, ecs, sns
+from troposphere import GetAtt, If, Join, Ref, Template, cloudwatch, ecs, sns
 from troposphere import applicationautoscaling as scaling
 
 from atelier.templates import fleet_parts as own
@@ -21,7 +21,8 @@ def add(t: Template, front: Front, cluster: ecs.Cluster, service: ecs.Service, t
             ServiceNamespace="ecs",
             ScalableDimension="ecs:service:DesiredCount",
             ResourceId=Join("/", ["service", Ref(cluster), GetAtt(service, "Name")]),
-            MinCapacity=Ref(own.MIN_TASKS),
+            # without a model there are no tasks; the landing function raises it with the first
+            MinCapacity=If("HasTasks", Ref(own.MIN_TASKS), 0),
             MaxCapacity=Ref(own.MAX_TASKS),
         )
     )

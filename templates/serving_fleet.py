@@ -17,8 +17,10 @@ STOP_SECONDS = 60
 def template() -> Template:
     """Render the fleet's stack."""
     t = parts.stack(__doc__ or "", *own.SHARED, *own.CHOICES)
+    t.add_rule("DomainHasCertificate", parts.together(own.DOMAIN, own.CERTIFICATE))
     t.add_condition("HasCertificate", Not(Equals(Ref(own.CERTIFICATE), "")))
     t.add_condition("HasDomain", Not(Equals(Ref(own.DOMAIN), "")))
+    t.add_condition("HasTasks", Not(Equals(Ref(own.TASKS), 0)))
     t.add_condition("IsSpot", Equals(Ref(own.SPOT), "true"))
     t.add_condition("HasFileSystem", Equals(Ref(own.MOUNTS), "true"))
     t.add_resource(parts.layer())

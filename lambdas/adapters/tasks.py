@@ -41,6 +41,7 @@ class EcsService:
         self,
         client: ECSClient,
         logs: CloudWatchLogsClient,
+        scaling: Any,
         *,
         cluster: str,
         service: str,
@@ -50,6 +51,7 @@ class EcsService:
     ) -> None:
         self._client = client
         self._logs = logs
+        self._scaling = scaling
         self._place: Any = {"cluster": cluster, "service": service}
         self._parameter = parameter
         self._log_group = log_group
@@ -110,7 +112,18 @@ class EcsService:
                 desiredCount=max(service["desiredCount"], self._fewest),
                 forceNewDeployment=True,
             )
+        self._keep(self._fewest)
         return arn
+
+    def _keep(self, fewest: int) -> None:
+        """Have scaling keep so many tasks; without a model it must not start any."""
+        with faults.patience("Application Auto Scaling"):
+            self._scaling.register_scalable_target(
+                ServiceNamespace="ecs",
+                ResourceId=f"service/{self._place['cluster']}/{self._place['service']}",
+                ScalableDimension="ecs:service:DesiredCount",
+                MinCapacity=fewest,
+            )
 
     def back(self, definition: str) -> None:
         """Have tasks run a revision of before."""
@@ -119,6 +132,7 @@ class EcsService:
 
     def rest(self) -> None:
         """Have no tasks."""
+        self._keep(0)
         with faults.patience(SERVICE):
             self._client.update_service(**self._place, desiredCount=0)
 

@@ -40,6 +40,7 @@ def fleet() -> Fleet:
         service=EcsService(
             client("ecs", config=LONG),
             client("logs", config=LONG),
+            client("application-autoscaling", config=LONG),
             cluster=settings.cluster,
             service=settings.service,
             parameter=settings.model_parameter,

@@ -219,6 +219,16 @@ class Ecs:
         self.updated.append(request)
 
 
+class Scaling:
+    """Scaling that remembers how few tasks there may be."""
+
+    def __init__(self):
+        self.fewest = []
+
+    def register_scalable_target(self, **target):
+        self.fewest.append((target["ResourceId"], target["MinCapacity"]))
+
+
 class Logs:
     def __init__(self, *messages, fault=None, empty_pages=0):
         self.messages, self.fault, self.empty_pages = messages, fault, empty_pages
@@ -232,10 +242,11 @@ class Logs:
         return {"events": [{"message": each} for each in self.messages]}
 
 
-def service(ecs, logs=None):
+def service(ecs, logs=None, scaling=None):
     return EcsService(
         ecs,
         logs or Logs(),
+        scaling or Scaling(),
         cluster="c",
         service="s",
         parameter="/atelier/fleet/model",
@@ -258,6 +269,17 @@ def test_a_deployment_differs_in_the_parameters_version_alone():
     assert [("task:2", 2, True)] == [
         (each["taskDefinition"], each["desiredCount"], each["forceNewDeployment"]) for each in ecs.updated
     ]
+
+
+def test_scaling_keeps_tasks_once_there_is_a_model_and_none_where_there_is_not():
+    ecs, scaling = Ecs(), Scaling()
+    found = service(ecs, scaling=scaling)
+
+    found.deploy(7)
+    found.rest()
+
+    assert [("service/c/s", 2), ("service/c/s", 0)] == scaling.fewest
+    assert 0 == ecs.updated[-1]["desiredCount"]
 
 
 def test_a_deployment_leaves_the_number_of_tasks_to_scaling():
