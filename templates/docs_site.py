@@ -63,6 +63,7 @@ HAS_DOMAIN, HAS_CERTIFICATE = "HasDomain", "HasCertificate"
 def template() -> Template:
     """Render the site's stack."""
     t = parts.stack(__doc__ or "", parts.PREFIX, DOMAIN, CERTIFICATE)
+    t.add_rule("DomainHasCertificate", parts.together(DOMAIN, CERTIFICATE))
     t.add_condition(HAS_DOMAIN, Not(Equals(Ref(DOMAIN), "")))
     t.add_condition(HAS_CERTIFICATE, Not(Equals(Ref(CERTIFICATE), "")))
     bucket = t.add_resource(pages_bucket())

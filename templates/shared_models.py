@@ -12,6 +12,9 @@ from atelier.templates.middleware_state import PROTECTION, indexed
 from atelier.templates.storage import abort_rule
 
 KEPT_DAYS = 90
+KEPT_VERSIONS = 100
+"""The most that S3 takes: what serves must outlast what lands after it under its name, good or not."""
+
 LOG_DAYS = 90
 LOG_WRITER = "logdelivery.elasticloadbalancing.amazonaws.com"
 
@@ -32,7 +35,7 @@ def template() -> Template:
 
 def models_bucket() -> s3.Bucket:
     """Hold models; a task reads the version that it was told, whatever landed since."""
-    old = s3.NoncurrentVersionExpiration(NoncurrentDays=KEPT_DAYS, NewerNoncurrentVersions=5)
+    old = s3.NoncurrentVersionExpiration(NoncurrentDays=KEPT_DAYS, NewerNoncurrentVersions=KEPT_VERSIONS)
     return parts.bucket(
         "ModelsBucket",
         VersioningConfiguration=s3.VersioningConfiguration(Status="Enabled"),

@@ -99,6 +99,25 @@ def test_clients_ask_at_the_name_that_the_certificate_is_for(stack):
     assert {"Fn::If": ["HasDomain", {"Ref": "FleetDomain"}, {"Fn::GetAtt": ["Balancer", "DNSName"]}]} == name
 
 
+@pytest.mark.parametrize(
+    ("name", "domain", "certificate"),
+    [
+        ("serving-fleet", "FleetDomain", "FleetCertificateArn"),
+        ("docs-site", "DocsDomain", "DocsCertificateArn"),
+    ],
+)
+def test_a_name_of_ones_own_needs_its_certificate(name, domain, certificate):
+    (assertion,) = json.loads(synth.text(name))["Rules"]["DomainHasCertificate"]["Assertions"]
+
+    assert {
+        "Fn::Or": [
+            {"Fn::Equals": [{"Ref": domain}, ""]},
+            {"Fn::Not": [{"Fn::Equals": [{"Ref": certificate}, ""]}]},
+        ]
+    } == assertion["Assert"]
+    assert f"{domain} needs {certificate}" in assertion["AssertDescription"]
+
+
 def test_only_the_two_functions_change_what_is_served(resources):
     writers = {
         title
@@ -162,6 +181,13 @@ def test_models_have_versions_and_their_landing_is_an_event():
     assert [tables.FLEET.indexes[0].name] == [
         each["IndexName"] for each in found["FleetHistory"]["Properties"]["GlobalSecondaryIndexes"]
     ]
+
+
+def test_the_version_that_serves_outlasts_a_hundred_that_land_after_it_under_its_name():
+    bucket = json.loads(synth.text("shared-models"))["Resources"]["ModelsBucket"]["Properties"]
+    rules = [rule.get("NoncurrentVersionExpiration") for rule in bucket["LifecycleConfiguration"]["Rules"]]
+
+    assert [{"NoncurrentDays": 90, "NewerNoncurrentVersions": 100}] == [rule for rule in rules if rule]
 
 
 def test_only_load_balancers_write_access_logs():
