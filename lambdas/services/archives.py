@@ -17,8 +17,8 @@ NEEDED = frozenset({"config.json", "model.safetensors", "tokenizer.json"})
 FORMAT, SHAPE = "config.json", ("gpt_neo", "gelu_new")
 LARGEST_TEXT = 1024 * 1024
 MOST_FILES = 1000
-LARGEST = 50 * 1024**3
-"""Bytes when unpacked; a task has so much disk."""
+LARGEST = 6 * 1024**3
+"""Bytes of an archive, and of what it unpacks to: both lie on the 20 GiB of a task, beside its image."""
 
 
 class Archive(Value):
@@ -59,7 +59,10 @@ def read(stream: Stream) -> Archive:
         flaw = _flaw(tee)
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         flaw = f"it is no whole .tar.gz: {error}"
-    return Archive(sha256=tee.finish(), size=tee.size, flaw=flaw)
+    digest = tee.finish()
+    if not flaw and tee.size > LARGEST:
+        flaw = f"it is larger than {LARGEST >> 30} GiB"
+    return Archive(sha256=digest, size=tee.size, flaw=flaw)
 
 
 def _flaw(tee: Tee) -> str:

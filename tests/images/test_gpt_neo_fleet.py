@@ -197,6 +197,7 @@ def test_what_cannot_be_fetched_ends_the_task_before_torch_is_loaded(image, mode
         for name, change in {
             "sha256": {"sha256": "0" * 64},
             "gone": {"version_id": "v0"},
+            "large": {"size": 6 * 1024**3 + 1},
             "nonsense": None,
             "nothing": {},
         }.items():
@@ -211,6 +212,7 @@ def test_what_cannot_be_fetched_ends_the_task_before_torch_is_loaded(image, mode
 
     assert re.search("has the SHA-256 [0-9a-f]{64}, not 0{64}", reasons["sha256"])
     assert "(version v0) cannot be read" in reasons["gone"]
+    assert "is larger than 6 GiB" in reasons["large"]
     assert "names no model" in reasons["nonsense"]
     assert "MODEL_PARAMETER names no parameter" in reasons["nothing"]
 

@@ -1,5 +1,6 @@
 """What the fleet makes of models that land: good ones, bad ones, and all of it in any order."""
 
+import gzip
 import hashlib
 import io
 import tarfile
@@ -204,6 +205,16 @@ def test_a_link_in_an_archive_is_refused():
     link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
 
     assert "no plain file" in archives.read(io.BytesIO(packed([(link, b"")]))).flaw
+
+
+def test_an_archive_that_finds_no_room_on_a_tasks_disk_is_refused(monkeypatch):
+    monkeypatch.setattr(archives, "LARGEST", 10 * 2**20)
+    padded = gzip.compress(b"\0" * 64) + b"\0" * (10 * 2**20)
+    large = tarfile.TarInfo("weights")
+
+    unpacked = archives.read(io.BytesIO(packed([(large, b"\0" * (10 * 2**20 + 1))]))).flaw
+    assert "unpacks to more than 1000 files or" in unpacked
+    assert "it is larger than" in archives.read(io.BytesIO(archive() + padded)).flaw
 
 
 def test_an_archive_is_read_once_and_in_pieces():

@@ -21,8 +21,8 @@ from gpt_neo.errors import Failure
 PIECE = 1024 * 1024
 #: An archive may hold more; nothing else of it is of use here, and nothing else is written.
 TAKEN = frozenset({*NEEDED, "metrics.json"})
-#: Bytes when unpacked.
-LARGEST = 50 * 1024**3
+#: Bytes of the archive, and when unpacked: both lie on the 20 GiB of a task, beside its image.
+LARGEST = 6 * 1024**3
 #: A download that was cut off begins anew so many times.
 ATTEMPTS = 3
 
@@ -80,6 +80,8 @@ def _value(ssm: Any, parameter: str) -> str:
 
 def fetch(s3: Any, model: Named, folder: Path) -> Path:
     """Download that version of the object and unpack what is needed of it; return where."""
+    if model.size > LARGEST:
+        raise Failure(f"{_place(model)} is larger than {LARGEST >> 30} GiB")
     archive = folder / "model.tar.gz"
     digest = _download(s3, model, archive)
     if digest != model.sha256:
