@@ -17,6 +17,7 @@ setup(
     include_package_data=True,
     package_data={"atelier": ["cloud/services/ec2/machine/*", "templates/*.sh"]},
     install_requires=[
+        "aiohttp>=3.14",
         "awscli",
         "boto3==1.43.106",
         "click>=8.1",
@@ -26,9 +27,14 @@ setup(
         "hypercorn",
         "ministack==1.5.33",
         "numpy>=2",
+        "pyjwt[crypto]>=2.12",
         "pyyaml>=6",
         "rich>=13",
         "troposphere>=4.11",
     ],
+    extras_require={
+        # what the notebooks use; requirements/notebooks.lock leaves out what of it they never import
+        "notebooks": ["ipykernel", "matplotlib", "nbclient", "pandas>=2", "sagemaker-train>=1.27,<2"],
+    },
     entry_points={"console_scripts": ["atelier = atelier.__main__:main"]},
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from troposphere import GetAtt, Ref, Sub, Template, awslambda, iam
+from troposphere import Equals, GetAtt, If, Not, NoValue, Parameter, Ref, Sub, Template, awslambda, iam
 
+from atelier.contract import fleet
 from atelier.contract.events import MODEL
 from atelier.contract.settings import PublishSettings, RegisterSettings, RejectSettings, StartFlowSettings
 from atelier.pipelines.permissions import may_deploy
@@ -13,6 +14,17 @@ from atelier.templates.parts import Statement, allow, arn, bucket_arn, objects, 
 PIPELINE = "${Prefix}-training"
 SERVING_STACK = "${Prefix}-serving-api"
 STATE_MACHINE = f"stateMachine:{training_flow.STATE_MACHINE_NAME}"
+FLEET_BUCKET = Parameter(
+    "FleetBucketName",
+    Type="String",
+    Default="",
+    AllowedPattern=r"([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?",
+    ConstraintDescription="a bucket's name, or nothing",
+    Description="The bucket of the serving fleet, where published versions land; empty: there is none.",
+)
+COPY_SECONDS = 600
+"""S3 copies some GB in that time."""
+
 EXECUTIONS = f"execution:{training_flow.STATE_MACHINE_NAME}:*"
 
 
@@ -59,6 +71,7 @@ def register(t: Template) -> awslambda.Function:
 
 def publish(t: Template, serving_role: iam.Role) -> awslambda.Function:
     """Move what serves to the approved version."""
+    t.add_condition("HasFleet", Not(Equals(Ref(FLEET_BUCKET), "")))
     return parts.function(
         t,
         "Publish",
@@ -71,6 +84,7 @@ def publish(t: Template, serving_role: iam.Role) -> awslambda.Function:
             code_bucket=Ref(parts.CODE_BUCKET),
             serving_stack=Sub(SERVING_STACK),
             serving_role_arn=GetAtt(serving_role, "Arn"),
+            fleet_bucket=If("HasFleet", Ref(FLEET_BUCKET), fleet.NO_BUCKET),
             prefix=Ref(parts.PREFIX),
         ),
         may=[
@@ -79,10 +93,21 @@ def publish(t: Template, serving_role: iam.Role) -> awslambda.Function:
             *may_deploy(SERVING_STACK),
             pass_role("cloudformation.amazonaws.com", GetAtt(serving_role, "Arn")),
             allow(["s3:GetObject"], *objects(parts.CODE_BUCKET, "templates/*")),
+            *(If("HasFleet", each, NoValue) for each in may_feed()),
             *reports_to_pipeline(),
         ],
         why="Moves the stable endpoint and the serving API to an approved version",
+        timeout=COPY_SECONDS,
     )
+
+
+def may_feed() -> list[Statement]:
+    """Allow to copy a version's artefact to where the fleet's models land, under its own name."""
+    writing = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+    return [
+        allow(["s3:GetObject"], *objects(parts.DATA_BUCKET, "models/*")),
+        allow(writing, *objects(FLEET_BUCKET, f"{fleet.PREFIX}{MODEL}/*")),
+    ]
 
 
 def may_publish() -> list[Statement]:

@@ -27,7 +27,9 @@ def template() -> Template:
     """Render the stack of the training pipeline and its functions."""
     shared = [each for each in training_flow.SHARED if each is not training_flow.REPORTS_TOPIC]
     own = (parts.ARTIFACT_BUCKET, builds.IMAGE_REPOSITORY_URI, rules.SOURCE_REPOSITORY)
-    t = parts.stack(__doc__ or "", *shared, *own, *training_flow.BUILT, *training_flow.TUNABLE)
+    t = parts.stack(
+        __doc__ or "", *shared, *own, *training_flow.BUILT, *training_flow.TUNABLE, functions.FLEET_BUCKET
+    )
     t.add_resource(parts.layer())
     topic = t.add_resource(reports_topic())
     project = t.add_resource(builds.project(t))

@@ -1,8 +1,9 @@
 """The train-and-deploy state machine, as data.
 
-Names in ``${...}`` are filled in by the stack; a string ``raw:${...}`` becomes a number, a boolean or an
-object. The state's data hold the input under ``flow``, and beside it what each state found out. Whatever
-fails goes to TakeBack: what serves is never touched here.
+Names in ``${...}`` are filled in by the stack; a string ``raw:${...}`` becomes a number, a boolean, a list or
+an object, and ``more:${...}`` what follows in a list or an object, or nothing. The state's data hold the
+input under ``flow``, and beside it what each state found out. Whatever fails goes to TakeBack: what serves is
+never touched here.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def definition() -> str:
     """Return the definition in Amazon States Language."""
     states = {**_training(), **_candidate(), **_outcome()}
     document = {"Comment": __doc__.partition("\n")[0], "StartAt": "Begin", "States": states}
-    return re.sub(r'"raw:(\$\{\w+\})"', r"\1", json.dumps(document, indent=1))
+    text = re.sub(r',\s*"more:(\$\{\w+\})"(: "")?', r"\1", json.dumps(document, indent=1))
+    return re.sub(r'"raw:(\$\{\w+\})"', r"\1", text)
 
 
 def task(resource: str, parameters: State, then: str, *, keep: str | None = None, **more: Any) -> State:
@@ -121,7 +123,8 @@ def _training_job() -> State:
                         "S3Uri.$": "$.flow.data_uri",
                     }
                 },
-            }
+            },
+            "more:${SharedChannel}",
         ],
         "OutputDataConfig": {"S3OutputPath": "s3://${DataBucketName}/models"},
         "CheckpointConfig": {
@@ -134,6 +137,7 @@ def _training_job() -> State:
         },
         "EnableManagedSpotTraining": "raw:${IsSpot}",
         "StoppingCondition": "raw:${StoppingCondition}",
+        "more:${Network}": "",
     }
 
 

@@ -8,8 +8,11 @@ from typing import Any, TypeAlias
 
 from troposphere import (
     AWSHelperFn,
+    Equals,
     GetAtt,
     Join,
+    Not,
+    Or,
     Parameter,
     Ref,
     Sub,
@@ -58,6 +61,13 @@ def stack(description: str, *parameters: Parameter) -> Template:
     for each in parameters:
         t.add_parameter(each)
     return t
+
+
+def together(given: Parameter, needed: Parameter) -> dict[str, Any]:
+    """Return a template's rule that refuses the first of two parameters without the other."""
+    words = f"{given.title} needs {needed.title}: set both, or neither"
+    said = Or(Equals(Ref(given), ""), Not(Equals(Ref(needed), "")))
+    return {"Assertions": [{"Assert": said, "AssertDescription": words}]}
 
 
 def tagged(t: Template, name: str) -> Template:

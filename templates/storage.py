@@ -38,7 +38,7 @@ def data_bucket() -> s3.Bucket:
         VersioningConfiguration=s3.VersioningConfiguration(Status="Enabled"),
         LifecycleConfiguration=s3.LifecycleConfiguration(
             Rules=[
-                _abort_rule(),
+                abort_rule(),
                 s3.LifecycleRule(
                     Id="Checkpoints", Prefix="checkpoints/", Status="Enabled", ExpirationInDays=14
                 ),
@@ -52,7 +52,8 @@ def data_bucket() -> s3.Bucket:
     )
 
 
-def _abort_rule() -> s3.LifecycleRule:
+def abort_rule() -> s3.LifecycleRule:
+    """Take back uploads that nobody finishes."""
     return s3.LifecycleRule(
         Id="Uploads",
         Status="Enabled",
@@ -61,10 +62,10 @@ def _abort_rule() -> s3.LifecycleRule:
 
 
 def _abort_uploads() -> s3.LifecycleConfiguration:
-    return s3.LifecycleConfiguration(Rules=[_abort_rule()])
+    return s3.LifecycleConfiguration(Rules=[abort_rule()])
 
 
 def _forget_after(days: int) -> s3.LifecycleConfiguration:
     return s3.LifecycleConfiguration(
-        Rules=[_abort_rule(), s3.LifecycleRule(Id="Old", Status="Enabled", ExpirationInDays=days)]
+        Rules=[abort_rule(), s3.LifecycleRule(Id="Old", Status="Enabled", ExpirationInDays=days)]
     )

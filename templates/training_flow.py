@@ -6,6 +6,7 @@ from troposphere import (
     Equals,
     GetAtt,
     If,
+    Not,
     Output,
     Parameter,
     Ref,
@@ -18,7 +19,7 @@ from troposphere import (
 
 from atelier.contract.events import MODEL
 from atelier.contract.settings import FlowSettings
-from atelier.templates import flow, parts
+from atelier.templates import flow, parts, training_files
 from atelier.templates.parts import Statement, allow, arn, bucket_arn, objects, pass_role, table_arn
 
 REPORTS_TOPIC = Parameter("ReportsTopicArn", Type="String", Description="The topic of reports to people.")
@@ -72,7 +73,6 @@ MAX_REGRESSION = Parameter(
     Default="0.05",
     Description="The share by which a model may be worse than the version that serves.",
 )
-
 TUNABLE = (
     TRAINING_STEPS,
     TRAINING_INSTANCE,
@@ -83,6 +83,7 @@ TUNABLE = (
     STARTUP,
     MAX_BITS,
     MAX_REGRESSION,
+    *training_files.CHOICES,
 )
 """What an installation may choose; the pipeline has the same parameters and hands them on."""
 
@@ -107,6 +108,7 @@ def template() -> Template:
     """Render the training flow's stack."""
     t = parts.stack(__doc__ or "", *SHARED, *BUILT, *TUNABLE)
     t.add_condition("IsSpot", Equals(Ref(SPOT), "true"))
+    t.add_condition(training_files.HAS_ONE, Not(Equals(Ref(training_files.FILE_SYSTEM), "")))
     t.add_resource(parts.layer())
     functions = {
         "Gate": gate_function(t),
@@ -195,7 +197,7 @@ def may_discard() -> list[Statement]:
 
 def sagemaker_role() -> iam.Role:
     """Let training jobs and endpoints read their data, keep their models, and write logs and metrics."""
-    return parts.role(
+    made = parts.role(
         "SageMakerRole",
         "sagemaker.amazonaws.com",
         allow(["s3:GetObject"], *objects(parts.DATA_BUCKET, "data/*", "models/*", "checkpoints/*")),
@@ -220,6 +222,8 @@ def sagemaker_role() -> iam.Role:
             StringLike={"cloudwatch:namespace": ["/aws/sagemaker/*", "aws/sagemaker/*"]},
         ),
     )
+    made.Policies[0].PolicyDocument["Statement"] += training_files.permissions()
+    return made
 
 
 def state_machine_role(sagemaker: iam.Role, *functions: awslambda.Function) -> iam.Role:
@@ -264,6 +268,7 @@ def state_machine(
             ),
             Sub('{"MaxRuntimeInSeconds": ${TrainingSeconds}}'),
         ),
+        **training_files.values(),
         **{f"{name}Arn": GetAtt(each, "Arn") for name, each in functions.items()},
     }
     return stepfunctions.StateMachine(

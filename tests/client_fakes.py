@@ -45,6 +45,9 @@ class FakeCodePipeline:
         class PipelineExecutionNotFoundException(ClientError):
             pass
 
+        class PipelineNotFoundException(ClientError):
+            pass
+
     def __init__(
         self,
         *,
@@ -91,6 +94,8 @@ class FakeCodePipeline:
         }
 
     def get_pipeline(self, name: str) -> dict[str, Any]:
+        if name not in self.names:
+            raise self.exceptions.PipelineNotFoundException({"Error": {}}, "GetPipeline")
         stages = [
             {
                 "name": stage,

@@ -22,6 +22,7 @@ from engine_door import check, docker_api
 from sagemaker_world import ECHO
 from small_images import push
 
+from atelier import synth
 from atelier.cloud.gateway import launch
 
 BASE = "python:3.11-slim-bookworm"
@@ -90,14 +91,29 @@ class EngineWorld:
     def client(self, service: str) -> Any:
         return self.cloud.client(service)
 
-    def make_role(self, *statements: Mapping[str, Any]) -> str:
+    def make_role(self, *statements: Mapping[str, Any], service: str = SAGEMAKER) -> str:
         iam, name = self.client("iam"), f"r{uuid.uuid4().hex[:12]}"
-        trust = {"Effect": "Allow", "Principal": {"Service": SAGEMAKER}, "Action": "sts:AssumeRole"}
+        trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
         arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
         policy = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
         iam.put_role_policy(RoleName=name, PolicyName="test", PolicyDocument=policy)
         return str(arn)
+
+    def deploy(self, template: str, **parameters: str) -> dict[str, str]:
+        """Create a stack from one of our templates; return its outputs."""
+        cloudformation = self.client("cloudformation")
+        given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+        cloudformation.create_stack(
+            StackName=template,
+            TemplateBody=synth.text(template),
+            Parameters=given,
+            Capabilities=["CAPABILITY_IAM"],
+        )
+        waiting = {"Delay": 0.2, "MaxAttempts": 300}
+        cloudformation.get_waiter("stack_create_complete").wait(StackName=template, WaiterConfig=waiting)
+        (stack,) = cloudformation.describe_stacks(StackName=template)["Stacks"]
+        return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
     def image(
         self,

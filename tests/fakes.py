@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atelier.cloud.context import Caller, Cloud, Container, Credentials, Fault, InstanceProfile, Login, Sample
+from atelier.cloud.context import (
+    Caller,
+    Cloud,
+    Container,
+    Credentials,
+    Fault,
+    InstanceProfile,
+    Login,
+    Refused,
+    Sample,
+)
 from atelier.cloud.store import Store
 
 
@@ -33,6 +43,12 @@ class FakeIdentity:
     def assume(
         self, role_arn: str, *, service: str, session: str, policy: Mapping[str, Any] | None = None
     ) -> Credentials:
+        return Credentials("AKIAFAKE", "secret", "token")
+
+    def serve(self, service: str, action: str, resource: str, *, source_arn: str) -> Credentials:
+        self.asked.append((action, resource))
+        if action in self.denied:
+            raise Refused(f"{resource} is closed to {service}")
         return Credentials("AKIAFAKE", "secret", "token")
 
     def profile(self, name: str) -> InstanceProfile | None:

@@ -10,7 +10,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 from fakes import FakeEvents, FakeIdentity, FakeMetrics
 
 from atelier.cloud.context import Cloud, Container, Credentials, Fault, Login, Refused
+from atelier.cloud.engines import mounts
 from atelier.cloud.services.sagemaker.plugin import PLUGIN
 from atelier.cloud.store import Store
 
@@ -70,8 +71,10 @@ class ScriptRunning:
             "SAGEMAKER_BIND_TO_PORT": str(container.port),
             **container.environment,
         }
+        mounts.laid(container)
+        self._environment = environment
         self._popen = subprocess.Popen(
-            [sys.executable, "-S", "-c", source, *container.arguments],
+            [*mounts.sealed(container), sys.executable, "-S", "-c", source, *container.arguments],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -85,6 +88,9 @@ class ScriptRunning:
 
     def wait(self, timeout: float | None = None) -> int | None:
         return self._code if self._ended.wait(timeout) else None
+
+    def probe(self, command: Sequence[str], timeout: float) -> int | None:
+        return subprocess.call(command, timeout=timeout, env=self._environment)
 
     def stop(self, grace: float) -> int:
         self._signal(signal.SIGTERM)

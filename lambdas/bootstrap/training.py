@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
+from atelier.contract import fleet
 from atelier.contract.events import MODEL
 from atelier.contract.settings import (
     FlowSettings,
@@ -17,16 +18,18 @@ from atelier.contract.settings import (
 )
 from atelier.contract.values import Value
 from atelier.lambdas.adapters.codepipeline import JobReports, PipelineApprovals
+from atelier.lambdas.adapters.feeds import FleetFeed
 from atelier.lambdas.adapters.flows import StateMachine
 from atelier.lambdas.adapters.registry import DynamoRegistry
 from atelier.lambdas.adapters.sagemaker import EndpointPrompts, SageMakerEndpoints
 from atelier.lambdas.adapters.stacks import CloudFormationStacks
 from atelier.lambdas.adapters.storage import DataBucket, S3Artifacts
-from atelier.lambdas.bootstrap import PATIENCE, client
+from atelier.lambdas.bootstrap import LONG, PATIENCE, client
 from atelier.lambdas.ports.training import (
     Approvals,
     Artifacts,
     Endpoints,
+    Feed,
     Flows,
     Prompts,
     Registry,
@@ -82,12 +85,14 @@ class Publish(Value):
     registry: Registry
     endpoints: Endpoints
     stacks: Stacks
+    feed: Feed | None
 
 
 @cache
 def publish() -> Publish:
     """Wire what moves the stable endpoint and the serving API."""
     settings = from_environment(PublishSettings)
+    bucket = settings.fleet_bucket
     return Publish(
         stable=settings.stable_endpoint,
         candidate=settings.candidate_endpoint,
@@ -106,6 +111,7 @@ def publish() -> Publish:
             role_arn=settings.serving_role_arn,
             tags={"atelier:installation": settings.prefix},
         ),
+        feed=None if bucket == fleet.NO_BUCKET else FleetFeed(client("s3", config=LONG), bucket),
     )
 
 

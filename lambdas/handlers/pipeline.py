@@ -59,6 +59,7 @@ def publish(event: dict[str, Any], context: Any) -> None:
             registry=ports.registry,
             endpoints=ports.endpoints,
             stacks=ports.stacks,
+            feed=ports.feed,
         )
 
 

@@ -93,6 +93,14 @@ class Prompts(Protocol):
         ...
 
 
+class Feed(Protocol):
+    """Where the models of the serving fleet land."""
+
+    def land(self, name: str, artifact: str, sha256: str) -> None:
+        """Let an artefact land under a name, unless it did so last; raise Failed if it cannot."""
+        ...
+
+
 class Stacks(Protocol):
     """CloudFormation stacks."""
 

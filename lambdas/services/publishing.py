@@ -13,7 +13,7 @@ from atelier.contract.events import PublishModel
 from atelier.contract.values import Value
 from atelier.lambdas.domain.training import Endpoint, ModelVersion, Stack, Step
 from atelier.lambdas.errors import Busy, Conflict, Failed
-from atelier.lambdas.ports.training import Endpoints, Registry, Stacks
+from atelier.lambdas.ports.training import Endpoints, Feed, Registry, Stacks
 from atelier.lambdas.services import candidates
 from atelier.lambdas.services import registry as versions
 
@@ -46,6 +46,7 @@ def advance(
     registry: Registry,
     endpoints: Endpoints,
     stacks: Stacks,
+    feed: Feed | None = None,
 ) -> Step:
     """Go on publishing a version from where *token* says, and say how far it is."""
     version = registry.get(versions.number(request.version))
@@ -58,7 +59,13 @@ def advance(
         token = apply(token, request, targets=targets, stacks=stacks)
     if token == CANDIDATE:
         return finish(
-            version, now=now, targets=targets, registry=registry, endpoints=endpoints, stacks=stacks
+            version,
+            now=now,
+            targets=targets,
+            registry=registry,
+            endpoints=endpoints,
+            stacks=stacks,
+            feed=feed,
         )
     what = targets.stable if token in {ENDPOINT, MOVING} else targets.stack
     return Step(token=token, external_id=what, summary=f"waiting for {what}")
@@ -124,8 +131,12 @@ def finish(
     registry: Registry,
     endpoints: Endpoints,
     stacks: Stacks,
+    feed: Feed | None,
 ) -> Step:
-    """Record that the version serves, remove the candidate, and hand on where the API answers."""
+    """Record that the version serves, remove the candidate, and hand on where the API answers.
+
+    Where there is a fleet, the version lands there in the end; what becomes of it there, the fleet tells.
+    """
     versions.publish(version, now=now, registry=registry)
     try:
         candidates.remove(targets.candidate, version.endpoint_config, endpoints=endpoints)
@@ -133,6 +144,8 @@ def finish(
         return Step(
             token=CANDIDATE, external_id=targets.candidate, summary=f"waiting for {targets.candidate}"
         )
+    if feed:
+        feed.land(version.model, version.artifact, version.artifact_sha256)
     stack = stacks.get(targets.stack)
     outputs = stack.outputs if stack else {}
     return Step(

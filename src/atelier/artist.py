@@ -23,7 +23,7 @@ from atelier import studies
 from atelier.client import checkpoints, middleware, pictures, tokens
 from atelier.client.checkpoints import Checkpoint
 from atelier.client.errors import Problem
-from atelier.client.images import FOLDER
+from atelier.client.images import ENDPOINTS
 from atelier.client.outputs import PREFIX
 from atelier.demo import Clock
 from atelier.deploy import CHECKOUT
@@ -180,7 +180,9 @@ def uploaded(api: Api, name: str, view: View, clock: Clock) -> Checkpoint:
 def generate(path: Path, seed: int = 0) -> None:
     """Write the tiny checkpoint of a seed, by the image's own script."""
     command = [sys.executable, "-m", "diffusion", "tiny", str(path), "--seed", str(seed)]
-    done = subprocess.run(command, cwd=CHECKOUT / FOLDER, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=CHECKOUT / ENDPOINTS.folder, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         words = done.stderr.strip().splitlines() or ["no reason given"]
         raise Problem(f"the tiny checkpoint could not be made: {words[-1]}")

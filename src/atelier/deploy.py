@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from atelier import bundle, synth
 from atelier.client.errors import Problem
-from atelier.client.images import Images, sources
+from atelier.client.images import ENDPOINTS, KINDS, Images, Kind, sources
+from atelier.client.images import FLEET as FLEET_IMAGES
 from atelier.stacks import Event, Outcome, Stack, Stacks
 
 if TYPE_CHECKING:
@@ -25,23 +26,32 @@ Code = Mapping[str, tuple[str, bytes]]
 """What functions run: key and content by the parameter that hands the key to the stacks."""
 
 STORAGE, ACCOUNT = "storage", "account"
-IMAGES, API = "middleware-images", "middleware-api"
+IMAGES, API = ENDPOINTS.stack, "middleware-api"
+FLEET, TASKS = "serving-fleet", "FleetTasks"
 ORDER = (STORAGE, ACCOUNT, "registry", "training-pipeline")
 MIDDLEWARE = (STORAGE, ACCOUNT, "middleware-state", IMAGES, "middleware-jobs", "middleware-work", API)
+SHARED = ("network", "shared-models", "shared-storage")
+SERVING = (STORAGE, ACCOUNT, "registry", *SHARED, FLEET_IMAGES.stack, FLEET)
+DOCS = ("docs-site",)
+GITHUB = ("registry", *DOCS, "github-oidc")
 WEBUI = (STORAGE, "registry", "webui-state", "webui-pipeline", "workstation")
+NOTEBOOK = (STORAGE, "registry", "notebook")
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "pipeline": ORDER,
         "middleware": MIDDLEWARE,
         "webui": WEBUI,
-        "all": tuple(dict.fromkeys((*ORDER, *MIDDLEWARE, *WEBUI))),
+        "fleet": SERVING,
+        "docs": DOCS,
+        "github": GITHUB,
+        "notebook": NOTEBOOK,
+        "all": tuple(dict.fromkeys((*ORDER, *MIDDLEWARE, *WEBUI, *SERVING, *DOCS, *NOTEBOOK))),
     }
 )
 """What can be deployed by itself."""
 
-IMAGE, SOURCE = "EndpointImage", "ImageSourceKey"
 CHECKOUT = Path(__file__).parents[2]
-"""What the image of endpoints is built from lies in a checkout, not in an installation."""
+"""What images are built from lies in a checkout, not in an installation."""
 
 Progress = Callable[[Event], None]
 
@@ -57,13 +67,16 @@ def deploy(
 ) -> list[Outcome]:
     """Create or update the stacks of an order; what one stack outputs is a parameter of those after it.
 
-    The image of endpoints is built on the way, unless a parameter names one.
+    The images of endpoints and of the fleet are built on the way, unless parameters name them.
     """
     _refuse_unknown(parameters, order)
     values: dict[str, str] = {**parameters, "Prefix": prefix}
     outcomes = []
-    wanted = [each for each in order if each != IMAGES or IMAGE not in parameters]
-    for name in wanted:
+    kinds = {each.stack: each for each in KINDS if each.stack in order and each.parameter not in parameters}
+    named = {each.stack for each in KINDS if each.parameter in parameters}
+    for name in (each for each in order if each not in named):
+        if name == FLEET:
+            values.setdefault(TASKS, str(tasks(clients, f"{prefix}-{FLEET}")))
         stacks = Stacks(
             cloudformation=clients.cloudformation,
             progress=progress,
@@ -72,34 +85,45 @@ def deploy(
         outcome = stacks.apply(stack(name, prefix, values))
         values.update(outcome.outputs)
         if name == STORAGE:
-            images = {SOURCE: image_source()} if IMAGES in wanted else {}
-            values.update(upload(clients.s3, values["CodeBucketName"], {**(code or built)(), **images}))
-        elif name == IMAGES:
-            values[IMAGE] = image(clients, outcome, values, progress)
+            made = {each.source: image_source(each) for each in kinds.values()}
+            values.update(upload(clients.s3, values["CodeBucketName"], {**(code or built)(), **made}))
+        elif name in kinds:
+            values[kinds[name].parameter] = image(clients, kinds[name], outcome, values, progress)
         outcomes.append(outcome)
     return outcomes
 
 
-def image_source() -> tuple[str, bytes]:
-    """Put together what the image of endpoints is built from."""
-    return bundle.zipped(sources(CHECKOUT), "sources")
+def image_source(kind: Kind = ENDPOINTS) -> tuple[str, bytes]:
+    """Put together what an image is built from."""
+    return bundle.zipped(sources(CHECKOUT, kind), "sources")
 
 
-def image(clients: Clients, stack: Outcome, values: Mapping[str, str], progress: Progress) -> str:
-    """Return the image of endpoints by its digest, built unless it was before."""
+def image(clients: Clients, kind: Kind, stack: Outcome, values: Mapping[str, str], progress: Progress) -> str:
+    """Return an image by its digest, built unless it was before."""
 
     def tell(status: str) -> None:
-        progress(Event(stack=stack.name, resource="Image", type="the image of endpoints", status=status))
+        progress(Event(stack=stack.name, resource="Image", type=kind.told, status=status))
 
     images = Images(
         clients=clients,
-        repository=values["DiffusionRepositoryName"],
-        uri=values["DiffusionRepositoryUri"],
-        project=values["ImageProjectName"],
+        repository=values[kind.repository],
+        uri=values[kind.uri],
+        project=values[kind.project],
     )
-    found = images.of(Path(values[SOURCE]).stem, begins=lambda: tell("BUILD_IN_PROGRESS"))
+    found = images.of(Path(values[kind.source]).stem, begins=lambda: tell("BUILD_IN_PROGRESS"))
     tell("BUILD_COMPLETE")
     return found
+
+
+def tasks(clients: Clients, stack: str) -> int:
+    """Return how many tasks the fleet has: an update of its service must not change what scaling decided."""
+    said = Stacks(cloudformation=clients.cloudformation).outputs(stack) or {}
+    if "FleetServiceName" not in said:
+        return 0
+    found = clients.ecs.describe_services(
+        cluster=said["FleetClusterName"], services=[said["FleetServiceName"]]
+    )["services"]
+    return found[0]["desiredCount"] if found else 0
 
 
 def _refuse_unknown(parameters: Mapping[str, str], order: Sequence[str]) -> None:

@@ -13,13 +13,21 @@ from atelier.pipelines import training as training_pipeline
 from atelier.pipelines import webui as webui_pipeline
 from atelier.templates import (
     account,
+    docs_site,
+    fleet_images,
+    github_oidc,
     middleware_api,
     middleware_images,
     middleware_jobs,
     middleware_state,
     middleware_work,
+    network,
+    notebook,
     registry,
     serving_api,
+    serving_fleet,
+    shared_models,
+    shared_storage,
     storage,
     training_flow,
     webui_state,
@@ -30,6 +38,8 @@ TEMPLATES: Mapping[str, Callable[[], Template]] = {
     "storage": storage.template,
     "account": account.template,
     "registry": registry.template,
+    "network": network.template,
+    "shared-storage": shared_storage.template,
     "training-pipeline": training_pipeline.template,
     "training-flow": training_flow.template,
     "serving-api": serving_api.template,
@@ -41,6 +51,12 @@ TEMPLATES: Mapping[str, Callable[[], Template]] = {
     "webui-state": webui_state.template,
     "webui-pipeline": webui_pipeline.template,
     "workstation": workstation.template,
+    "docs-site": docs_site.template,
+    "github-oidc": github_oidc.template,
+    "notebook": notebook.template,
+    "fleet-images": fleet_images.template,
+    "shared-models": shared_models.template,
+    "serving-fleet": serving_fleet.template,
 }
 """All stacks by name, in the order in which they first come to be."""
 

@@ -304,7 +304,12 @@ def test_a_real_time_endpoint_is_scaled_by_its_invocations(world):
 @pytest.mark.parametrize(
     ("operation", "request_", "error", "text"),
     [
-        ("RegisterScalableTarget", {"ServiceNamespace": "ecs"}, Refused, "scaling of ecs is not part"),
+        (
+            "RegisterScalableTarget",
+            {"ServiceNamespace": "dynamodb"},
+            Refused,
+            "scaling of dynamodb is not part",
+        ),
         (
             "RegisterScalableTarget",
             {"ScalableDimension": "sagemaker:inference-component:DesiredCopyCount"},
@@ -321,7 +326,7 @@ def test_a_real_time_endpoint_is_scaled_by_its_invocations(world):
         (
             "RegisterScalableTarget",
             {"ResourceId": "endpoint/no/variant/x", "MinCapacity": 0, "MaxCapacity": 1},
-            *(ServiceError, "not a variant of an endpoint that there is"),
+            *(ServiceError, "there is no endpoint/no/variant/x that could be scaled"),
         ),
         (
             "PutScalingPolicy",

@@ -104,8 +104,8 @@ def test_what_is_not_part_of_the_local_cloud_is_refused_by_name(deploy, resource
 
 
 def test_a_type_that_is_not_part_of_the_local_cloud_is_refused_at_once(deploy):
-    with pytest.raises(ClientError, match="AWS::EC2::VPC is not part of the local cloud"):
-        deploy({"Odd": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.0.0.0/16"}}})
+    with pytest.raises(ClientError, match="AWS::EC2::TransitGateway is not part of the local cloud"):
+        deploy({"Odd": {"Type": "AWS::EC2::TransitGateway", "Properties": {"Description": "x"}}})
 
 
 def test_without_docker_an_instance_is_refused_with_what_to_do(ec2):

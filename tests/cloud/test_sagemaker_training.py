@@ -169,7 +169,7 @@ def test_a_failure_has_the_reason_that_the_container_left(world):
 
     assert "Failed" == job["TrainingJobStatus"]
     assert "AlgorithmError: the data is binary, exit code: 3" == job["FailureReason"]
-    assert "S3ModelArtifacts" not in job["ModelArtifacts"]
+    assert "ModelArtifacts" not in job
 
 
 def test_a_failure_without_a_reason_shows_the_end_of_the_log(world):
@@ -396,7 +396,6 @@ def test_an_invalid_request_is_refused(world, change, problem):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"VpcConfig": {"SecurityGroupIds": ["sg"], "Subnets": ["s"]}}, "CreateTrainingJob.VpcConfig"),
         ({"RetryStrategy": {"MaximumRetryAttempts": 2}}, "CreateTrainingJob.RetryStrategy"),
         ({"EnableNetworkIsolation": True}, "CreateTrainingJob.EnableNetworkIsolation"),
         (

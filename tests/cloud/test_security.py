@@ -214,7 +214,7 @@ def test_a_private_bucket_is_closed_to_the_anonymous(cloud, unique):
 
 def test_services_that_only_pretend_are_refused_by_name(cloud):
     for service, call in (
-        ("ecs", "list_clusters"),
+        ("eks", "list_clusters"),
         ("rds", "describe_db_instances"),
         ("glacier", "list_vaults"),
     ):

@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 import signal
+import uuid
 
 import pytest
 from botocore.exceptions import ClientError
-from engine_world import DIE, DIES_WHEN_TOLD, EngineWorld, allow, is_crash
+from engine_world import DIE, DIES_WHEN_TOLD, PULL, WORK, EngineWorld, allow, is_crash
 
 from atelier.cloud.gateway import launch
+from atelier.templates.training_files import may_enter_vpc
 
 ENGINES = ["process", pytest.param("docker", marks=pytest.mark.docker)]
 
@@ -74,6 +77,126 @@ shown = json.loads((base / "input" / "config" / "hyperparameters.json").read_tex
 
     assert "Completed" == world.trained(name)["TrainingJobStatus"]
     assert b"7once" == world.model(name)["shown"]
+
+
+@pytest.fixture(scope="module")
+def storage(world):
+    """The shared file system, deployed from its templates for jobs to train on; and a role that may enter."""
+    network = world.deploy("network")
+    where = {"VpcId": network["VpcId"], "PrivateSubnetIds": network["PrivateSubnetIds"]}
+    made = world.deploy("shared-storage", TrainingMounts="true", **where)
+    role = world.make_role(*WORK, *training_flow_statements())
+    return {**network, **made, "role": role}
+
+
+def training_flow_statements():
+    """What the training flow allows to jobs in a VPC; the parts of ARNs that the stack fills in are open."""
+    filled = [re.sub(r"\$\{[^}]+\}", "*", json.dumps(each, default=text)) for each in may_enter_vpc()]
+    return [json.loads(each) for each in filled]
+
+
+def text(value):
+    """A substitution's text."""
+    return value.to_dict()["Fn::Sub"]
+
+
+def shared(storage, mode):
+    """A job's request, in the VPC with the file system as its channel."""
+    source = {
+        "FileSystemId": storage["FileSystemId"],
+        "FileSystemType": "EFS",
+        "FileSystemAccessMode": mode,
+        "DirectoryPath": "/",
+    }
+    return {
+        "InputDataConfig": [{"ChannelName": "shared", "DataSource": {"FileSystemDataSource": source}}],
+        "VpcConfig": {
+            "Subnets": storage["PrivateSubnetIds"].split(","),
+            "SecurityGroupIds": storage["TrainingGroupIds"].split(","),
+        },
+        "RoleArn": storage["role"],
+    }
+
+
+def test_what_a_job_leaves_in_a_shared_directory_the_next_one_finds(world, image, storage):
+    leave = "(base / 'input/data/shared/note').write_text('kept')"
+    find = "(base / 'model' / 'found').write_text((base / 'input/data/shared/note').read_text())"
+
+    left = world.trained(world.train(image, leave, **shared(storage, "rw")))
+    finder = world.train(image, find, **shared(storage, "ro"))
+
+    assert "Completed" == left["TrainingJobStatus"], left.get("FailureReason")
+    found = world.trained(finder)
+    assert "Completed" == found["TrainingJobStatus"], found.get("FailureReason")
+    assert b"kept" == world.model(finder)["found"]
+
+
+def test_a_job_cannot_write_to_a_directory_that_it_may_only_read(world, image, storage):
+    name = world.train(image, "(base / 'input/data/shared/note2').write_text('x')", **shared(storage, "ro"))
+
+    job = world.trained(name)
+    assert "Failed" == job["TrainingJobStatus"]
+    assert "Read-only file system" in job["FailureReason"]
+
+
+def run_task(world, image, storage, statements, *, reads=True, by_role=True):
+    """Run a task that lists the shared files; return why it stopped, and how."""
+    ecs, name = world.client("ecs"), f"t{uuid.uuid4().hex[:8]}"
+    way = {"accessPointId": storage["AccessPointId"], "iam": "ENABLED" if by_role else "DISABLED"}
+    files = {"fileSystemId": storage["FileSystemId"], "transitEncryption": "ENABLED"}
+    place = {"sourceVolume": "files", "containerPath": "/mnt/files", "readOnly": reads}
+    listing = "import os; print(os.listdir(os.environ['FILES']))"
+    ecs.create_cluster(clusterName="tasks")
+    definition = ecs.register_task_definition(
+        family=name,
+        requiresCompatibilities=["FARGATE"],
+        networkMode="awsvpc",
+        cpu="256",
+        memory="512",
+        taskRoleArn=world.make_role(*statements, service="ecs-tasks.amazonaws.com"),
+        executionRoleArn=world.make_role(allow(*PULL), service="ecs-tasks.amazonaws.com"),
+        volumes=[{"name": "files", "efsVolumeConfiguration": {**files, "authorizationConfig": way}}],
+        containerDefinitions=[
+            {
+                **{"name": "main", "image": image, "entryPoint": ["python", "-c"], "command": [listing]},
+                "environment": [{"name": "FILES", "value": "/mnt/files"}],
+                "mountPoints": [place],
+            }
+        ],
+    )["taskDefinition"]["taskDefinitionArn"]
+    network = {
+        "subnets": storage["PrivateSubnetIds"].split(","),
+        "securityGroups": [storage["FileSystemClientGroupId"]],
+    }
+    (started,) = ecs.run_task(
+        cluster="tasks",
+        taskDefinition=definition,
+        launchType="FARGATE",
+        networkConfiguration={"awsvpcConfiguration": network},
+    )["tasks"]
+    (ended,) = world.until(
+        lambda: ecs.describe_tasks(cluster="tasks", tasks=[started["taskArn"]])["tasks"],
+        lambda tasks: tasks[0]["lastStatus"] == "STOPPED",
+    )
+    return ended.get("stoppedReason", ""), ended["containers"][0].get("exitCode")
+
+
+def test_a_task_comes_in_by_a_role_that_may_and_the_access_point_alone(world, image, storage):
+    through = {"StringEquals": {"elasticfilesystem:AccessPointArn": storage["AccessPointArn"]}}
+    reading = {
+        **{"Effect": "Allow", "Action": ["elasticfilesystem:ClientMount"]},
+        **{"Resource": [storage["FileSystemArn"]], "Condition": through},
+    }
+    other = {"StringEquals": {"elasticfilesystem:AccessPointArn": f"{storage['AccessPointArn']}0"}}
+
+    assert ("Essential container in task exited", 0) == run_task(world, image, storage, [reading])
+    for refused in (
+        run_task(world, image, storage, [allow("s3:GetObject")]),
+        run_task(world, image, storage, [{**reading, "Condition": other}]),
+        run_task(world, image, storage, [reading], reads=False),
+    ):
+        assert "access denied" in refused[0]
+        assert refused[1] is None
 
 
 def test_a_container_calls_the_cloud_as_its_role(world, image):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from small_images import cache, make
 
-from atelier.cloud.context import Container, Refused
+from atelier.cloud.context import Container, Mount, Refused
 from atelier.cloud.engines import keeper
 from atelier.cloud.engines.images import FILES, Layer, assemble
 from atelier.cloud.engines.process import LONGEST_LINE
@@ -26,7 +26,7 @@ def run(engine, store, home, tmp_path):
     """Start a container of a program; what is left is stopped."""
     started = []
 
-    def start(program, *arguments, port=None, entrypoint=("python", "main.py"), **environment):
+    def start(program, *arguments, port=None, entrypoint=("python", "main.py"), own=None, **environment):
         image = make(home, {"main.py": program}, entrypoint)
         store.registry.put(URI, image.digest, image.digest)
         lines = []
@@ -36,9 +36,9 @@ def run(engine, store, home, tmp_path):
                 image=f"{URI}@{image.digest}",
                 arguments=arguments,
                 environment=environment,
-                root=tmp_path / "ml",
                 port=port,
                 log=lines.append,
+                **({"root": tmp_path / "ml"} if own is None else own),
             )
         )
         started.append(running)
@@ -307,3 +307,48 @@ def keeper_of(parent):
             if keeper.__file__ in Path(f"/proc/{child}/cmdline").read_text():
                 return int(child)
     raise AssertionError("no keeper")
+
+
+def test_a_container_finds_folders_where_they_are_and_writes_only_where_it_may(run, tmp_path):
+    for name in ("open", "sealed"):
+        (tmp_path / name).mkdir()
+    mounts = (
+        Mount(source=tmp_path / "open", target="/mnt/open"),
+        Mount(source=tmp_path / "sealed", target="/mnt/open/sealed", is_read_only=True),
+    )
+    program = """
+import os, pathlib, sys
+for path in (os.environ["OPEN"], *sys.argv[1].split(":")):
+    try:
+        pathlib.Path(path, "file").write_text("x")
+        print("wrote")
+    except OSError as error:
+        print(error.strerror)
+"""
+
+    running, lines = run(program, "/mnt/open/sealed:/mnt/open", OPEN="/mnt/open", own={"mounts": mounts})
+
+    assert 0 == running.wait(10)
+    assert ["wrote", "Read-only file system", "wrote"] == lines
+    assert ["open/file"] == [str(each.relative_to(tmp_path)) for each in tmp_path.glob("*/file")]
+
+
+def test_a_container_serves_at_the_address_and_by_the_command_that_it_is_given(run):
+    program = (
+        "import os, sys; print(sys.argv[1:], os.environ['BIND_HOST'], 'SAGEMAKER_BASE_DIR' in os.environ)"
+    )
+    own = {"address": "127.220.3.4", "entrypoint": ("python", "main.py", "first")}
+
+    running, lines = run(program, "second", port=80, own=own)
+
+    assert 0 == running.wait(10)
+    assert ["['first', 'second'] 127.220.3.4 False"] == lines
+
+
+def test_a_container_is_probed_from_inside_while_it_runs(run):
+    running, _ = run("import time; time.sleep(60)", WORD="in")
+
+    assert 0 == running.probe(["/bin/sh", "-c", "test $WORD = in"], 5)
+    assert 3 == running.probe(["python", "-c", "raise SystemExit(3)"], 5)
+    assert 127 == running.probe(["no-such-command"], 5)
+    assert running.probe(["sleep", "60"], 0.1) is None

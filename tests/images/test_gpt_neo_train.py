@@ -139,4 +139,4 @@ def test_several_instances_are_refused(image, tmp_path):
 
 def test_another_verb_is_refused(image, tmp_path):
     assert 2 == image.start("dance", tmp_path, tmp_path / "log").wait(30)
-    assert "usage: python -m gpt_neo train|serve\n" == (tmp_path / "log").read_text()
+    assert "usage: python -m gpt_neo train|serve|fleet\n" == (tmp_path / "log").read_text()

@@ -1,5 +1,6 @@
 """From a push to an answer over HTTP, with a tiny model; and every way in which that may fail."""
 
+import hashlib
 import json
 import threading
 import time
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from atelier.cli.main import cli
 from atelier.client import completions
 from atelier.client.errors import Refusal
+from atelier.client.outputs import output
 
 
 def shown(workshop, run=None):
@@ -204,3 +206,13 @@ def eventually(look, is_so, patience=100):
             return found
         time.sleep(0.1)
     raise AssertionError(f"still {found}")
+
+
+def test_a_published_version_lands_in_the_fleets_bucket(workshop):
+    bucket = output(workshop.clients, "atelier-shared-models", "ModelsBucketName")
+    serving, s3 = workshop.serving(), workshop.clients.s3
+
+    body = s3.get_object(Bucket=bucket, Key="fleet/gpt-neo/model.tar.gz")["Body"].read()
+    said = s3.get_object(Bucket=bucket, Key="fleet/gpt-neo/model.tar.gz.sha256")["Body"].read()
+
+    assert serving.artifact_sha256 == hashlib.sha256(body).hexdigest() == said.decode().split()[0]

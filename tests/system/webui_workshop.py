@@ -18,6 +18,7 @@ from atelier import demo, deploy
 from atelier.cli.connect import reached
 from atelier.cli.main import cli
 from atelier.client import repositories
+from atelier.client.images import ENDPOINTS
 from atelier.client.outputs import output
 from atelier.client.pipelines import Execution, Pipelines
 from atelier.client.session import Clients
@@ -135,7 +136,8 @@ def make(place: Path) -> WebuiWorkshop:
     clients = reached(launch.start(place / "home", engine="docker"))
     base_image()
     order = tuple(dict.fromkeys((*deploy.MIDDLEWARE, *deploy.WEBUI)))
-    deploy.deploy(clients, prefix="atelier", parameters={**CHOSEN, deploy.IMAGE: NO_IMAGE}, order=order)
+    chosen = {**CHOSEN, ENDPOINTS.parameter: NO_IMAGE}
+    deploy.deploy(clients, prefix="atelier", parameters=chosen, order=order)
     folder = shop.copy(place / "work", *PARTS)
     upstream.declare(folder)
     return WebuiWorkshop(clients=clients, home=place / "home", folder=shop.begin(folder), upstream=upstream)

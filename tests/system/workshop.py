@@ -120,7 +120,10 @@ def _changed(line: str, constants: dict[str, object]) -> str:
 def make(connection: Any, folder: Path) -> Workshop:
     """Deploy the stacks, upload a little text, and make a repository of the product with the tiny model."""
     clients = reached(connection)
-    deploy.deploy(clients, prefix="atelier", parameters={"StartupSeconds": STARTUP_SECONDS})
+    deploy.deploy(clients, prefix="atelier", order=("storage", "shared-models"))
+    bucket = output(clients, "atelier-shared-models", "ModelsBucketName")
+    chosen = {"StartupSeconds": STARTUP_SECONDS, "FleetBucketName": bucket}
+    deploy.deploy(clients, prefix="atelier", parameters=chosen)
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "text.txt").write_text("Call me Ishmael. " * 200)
     datasets.upload(clients, output(clients, "atelier-storage", "DataBucketName"), folder / "data")

@@ -6,12 +6,14 @@ import re
 import pytest
 
 from atelier import synth
-from atelier.templates import flow
+from atelier.templates import flow, training_files
 
 # What the stack fills in: names become text, the rest numbers and objects.
 FILLED = {
     "IsSpot": "true",
     "StoppingCondition": '{"MaxRuntimeInSeconds": 60}',
+    "SharedChannel": "",
+    "Network": "",
     "StartupSeconds": "60",
     "MaximumBitsPerByte": "3.2",
     "MaximumRegression": "0.05",
@@ -20,7 +22,13 @@ FILLED = {
 
 @pytest.fixture(scope="module")
 def machine():
-    return json.loads(re.sub(r"\$\{(\w+)\}", lambda name: FILLED.get(name[1], name[1]), flow.definition()))
+    return filled()
+
+
+def filled(**values):
+    """The definition as the stack fills it in."""
+    known = {**FILLED, **values}
+    return json.loads(re.sub(r"\$\{(\w+)\}", lambda name: known.get(name[1], name[1]), flow.definition()))
 
 
 def edges(state):
@@ -105,3 +113,24 @@ def test_every_loop_counts(machine):
 @pytest.mark.parametrize("prefix", ["gpt-neo-1a2b3c4d-99-2"])
 def test_names_of_jobs_fit_sagemaker(prefix):
     assert re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", prefix)
+
+
+def test_a_file_system_is_a_second_channel_within_the_vpc_that_reaches_it():
+    network = training_files.network().replace("${Subnets}", 's-1", "s-2').replace("${Groups}", "sg-1")
+    job = filled(SharedChannel=training_files.channel(), Network=network)["States"]["Train"]["Parameters"]
+
+    assert ["training", "shared"] == [each["ChannelName"] for each in job["InputDataConfig"]]
+    source = job["InputDataConfig"][1]["DataSource"]["FileSystemDataSource"]
+    assert ("EFS", "rw", "/") == (
+        source["FileSystemType"],
+        source["FileSystemAccessMode"],
+        source["DirectoryPath"],
+    )
+    assert {"Subnets": ["s-1", "s-2"], "SecurityGroupIds": ["sg-1"]} == job["VpcConfig"]
+
+
+def test_without_a_file_system_a_job_is_in_no_vpc(machine):
+    job = machine["States"]["Train"]["Parameters"]
+
+    assert ["training"] == [each["ChannelName"] for each in job["InputDataConfig"]]
+    assert "VpcConfig" not in job

@@ -122,7 +122,7 @@ def test_the_artist_takes_no_data(tmp_path):
     result = CliRunner().invoke(cli, ["demo", "artist", "--data", str(tmp_path)])
 
     assert 2 == result.exit_code
-    assert "the artist draws their own" in result.stderr
+    assert "the other parts bring their own" in result.stderr
 
 
 def painting(folder, infotext):

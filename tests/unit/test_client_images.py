@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from atelier.client.errors import Problem, Refusal
-from atelier.client.images import ALONE, FOLDER, Images, sources
+from atelier.client.images import ALONE, ENDPOINTS, Images, sources
 from atelier.deploy import CHECKOUT, image_source
 
 DIGEST = "sha256:" + "0" * 64
@@ -79,7 +79,7 @@ def test_other_answers_of_the_registry_are_not_taken_for_an_absent_image():
 def test_the_source_is_the_images_folder_with_what_builds_it():
     found = sources(CHECKOUT)
 
-    assert set(ALONE) | {f"{FOLDER}/Dockerfile"} <= found.keys()
+    assert set(ALONE) | {f"{ENDPOINTS.folder}/Dockerfile"} <= found.keys()
     assert not [name for name in found if "__pycache__" in name]
     assert image_source() == image_source()
 

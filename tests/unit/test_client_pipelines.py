@@ -112,6 +112,14 @@ def test_the_one_pipeline_there_is_needs_no_name():
     assert "atelier-training" == pipelines(FakeCodePipeline()).only(None)
 
 
+def test_who_names_a_pipeline_need_not_be_allowed_to_list_them_all():
+    class Closed(FakeCodePipeline):
+        def get_paginator(self, operation):
+            raise AssertionError(f"{operation} is not allowed")
+
+    assert "atelier-training" == pipelines(Closed()).only("atelier-training")
+
+
 def test_a_pipeline_that_is_not_there_is_answered_with_those_that_are():
     with pytest.raises(NotFound, match="no pipeline nonsense in the local cloud; there is atelier-training"):
         pipelines(FakeCodePipeline()).only("nonsense")

@@ -1,12 +1,15 @@
 """The push that starts a pipeline, from real repositories into real repositories."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import git
 import pytest
+from click.testing import CliRunner
 from client_fakes import FakeCodePipeline
 
+from atelier.cli.main import cli
 from atelier.client.errors import Problem, Refusal
 from atelier.client.repositories import Source, head, push, source
 
@@ -135,3 +138,31 @@ def test_the_source_of_a_pipeline_is_read_from_its_first_stage():
     clients = SimpleNamespace(codepipeline=FakeCodePipeline())
 
     assert TO == source(clients, "atelier-training")
+
+
+def pushed(work, clients, monkeypatch, *words):
+    monkeypatch.chdir(folder(work))
+    everywhere = SimpleNamespace(
+        codepipeline=FakeCodePipeline(), codecommit=clients.codecommit, where="here", is_local=True
+    )
+    return CliRunner().invoke(cli, ["pipeline", "push", *words], obj=everywhere)
+
+
+def test_the_command_pushes_what_is_checked_out_and_says_so(work, clients, monkeypatch):
+    (folder(work) / "more.txt").write_text("not committed")
+
+    first = pushed(work, clients, monkeypatch, "atelier-training")
+    again = pushed(work, clients, monkeypatch, "--json")
+
+    assert f"Pushed {work.head.commit.hexsha[:8]} “Write first” to branch main of atelier." in first.output
+    assert "not committed, and so not pushed: 1." in first.output
+    assert work.head.commit.hexsha == json.loads(again.output)["after"]
+    assert json.loads(again.output)["before"] == json.loads(again.output)["after"]
+
+
+def test_the_command_refuses_a_pipeline_that_is_not_there_in_one_line(work, clients, monkeypatch):
+    result = pushed(work, clients, monkeypatch, "absent")
+
+    assert 1 == result.exit_code
+    assert "there is no pipeline absent" in result.output
+    assert "Traceback" not in result.output

@@ -132,7 +132,7 @@ def test_a_parameter_that_nobody_may_choose_is_refused_by_name(clients, name):
 
 @pytest.mark.parametrize("part", PARTS)
 def test_every_part_gives_each_stack_what_it_needs(part):
-    given = {"Prefix", "CodeKey", "LayerKey", "EndpointImage", "ImageSourceKey"}
+    given = {"Prefix", "CodeKey", "LayerKey", "EndpointImage", "ImageSourceKey", "FleetSourceKey"}
     for name in PARTS[part]:
         template = synth.TEMPLATES[name]()
         needed = {key for key, each in template.parameters.items() if "Default" not in each.properties}

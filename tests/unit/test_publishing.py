@@ -18,6 +18,7 @@ class World:
         self.registry = FakeRegistry(version(**{"status": "approved", **changes}))
         self.endpoints, self.stacks = FakeEndpoints(), FakeStacks()
         self.endpoints.set("candidate", "InService", CONFIG)
+        self.feed = None
 
     def advance(self, token=None):
         return publishing.advance(
@@ -28,6 +29,7 @@ class World:
             registry=self.registry,
             endpoints=self.endpoints,
             stacks=self.stacks,
+            feed=self.feed,
         )
 
     def serve(self, config="old", status="InService", reason=""):
@@ -180,3 +182,38 @@ def test_only_an_approved_version_is_published(status):
         world.advance()
 
     assert [] == world.endpoints.done
+
+
+class Bucket:
+    """A fleet's bucket that remembers what landed, or cannot be reached."""
+
+    def __init__(self, fault=None):
+        self.landed, self.fault = [], fault
+
+    def land(self, name, artifact, sha256):
+        if self.fault:
+            raise self.fault
+        self.landed.append((name, artifact, sha256))
+
+
+def test_where_there_is_a_fleet_the_published_version_lands_there_in_the_end():
+    world = World().serve(CONFIG)
+    world.stacks.set("api", "UPDATE_COMPLETE")
+    world.stacks.changes = False
+    world.feed = Bucket()
+
+    world.advance()
+
+    assert [("gpt-neo", "s3://data/models/model.tar.gz", "ab")] == world.feed.landed
+
+
+def test_a_fleet_that_cannot_be_fed_is_told_and_what_serves_serves():
+    world = World().serve(CONFIG)
+    world.stacks.set("api", "UPDATE_COMPLETE")
+    world.stacks.changes = False
+    world.feed = Bucket(Failed("the fleet's bucket is not there"))
+
+    with pytest.raises(Failed, match="bucket is not there"):
+        world.advance()
+
+    assert NOW == world.registry.get(1).published

@@ -30,6 +30,7 @@ INTERRUPTED = (
     "`atelier pipeline show`, or stop with `atelier down`"
 )
 PAUSED = "interrupted: what was begun goes on. Run `atelier demo artist` again to go on, or `atelier down`"
+LANDING = "interrupted: what landed goes on. Run `atelier demo fleet` again to go on, or `atelier down`"
 BUDGET = {"up": 3.0, "synth": 2.0, "deploy": 15.0, "overhead": 15.0}
 
 
@@ -40,10 +41,11 @@ BUDGET = {"up": 3.0, "synth": 2.0, "deploy": 15.0, "overhead": 15.0}
         "atelier demo --yes --json",
         "atelier demo --data shakespeare.txt",
         "atelier demo artist",
+        "atelier demo fleet",
         "atelier demo --engine docker",
     ],
 )
-@click.argument("part", default="pipeline", type=click.Choice(["pipeline", "artist"]))
+@click.argument("part", default="pipeline", type=click.Choice(["pipeline", "artist", "fleet"]))
 @click.option("--yes", is_flag=True, help="Ask nothing: approve the model, let the artist's endpoint rest.")
 @click.option(
     "--data",
@@ -63,9 +65,9 @@ def demo(
     prefix: str,
     as_json: bool,
 ) -> None:
-    """Take a git push through build, training, approval and serving; or an artist from a token to a picture.
+    """Take a git push through build, training, approval and serving; or see an artist, or the fleet, at work.
 
-    PART is pipeline (the default) or artist.
+    PART is pipeline (the default), artist or fleet.
 
     pipeline starts the local cloud, deploys the stacks, uploads text, pushes the commit that is checked out,
     follows the pipeline, asks you to approve the model, and asks the published model for completions. Run it
@@ -76,12 +78,18 @@ def demo(
     REST API alone: a user with a token, tiny checkpoints uploaded, an endpoint, a picture; a dataset, a LoRA
     trained from it, two checkpoints merged, and a picture made with both. Then the endpoint is scaled to no
     instances.
+
+    fleet starts the local cloud, deploys the serving fleet with its image, trains two small models, and lets
+    them land in the fleet's bucket one after the other, with clients asking all the time; then one that is no
+    model, which is refused while the other goes on serving.
     """
     given = dict(assignments(parameters, "--parameter"))
     notes = output.console(stderr=as_json or not sys.stdout.isatty())
-    if part == "artist":
-        if data is not None:
-            raise click.UsageError("--data is what the pipeline trains on: the artist draws their own")
+    if part != "pipeline" and data is not None:
+        raise click.UsageError("--data is what the pipeline trains on: the other parts bring their own")
+    if part == "fleet":
+        _serve(notes, yes=yes, prefix=prefix, engine=engine, parameters=given, as_json=as_json)
+    elif part == "artist":
         _paint(notes, yes=yes, prefix=prefix, engine=engine, parameters=given, as_json=as_json)
     else:
         _publish(notes, yes=yes, data=data, prefix=prefix, engine=engine, parameters=given, as_json=as_json)
@@ -123,6 +131,25 @@ def _paint(
     with explained(PAUSED), Easel(notes, yes=yes) as view:
         clients = _prepare(view, clock, prefix, engine, parameters, deploy.MIDDLEWARE)
         result = artist.go(clients, plan, view, clock)
+    conclude(notes if as_json else output.console(), result, budget(result.seconds))
+    if as_json:
+        output.emit(result.document())
+
+
+def _serve(
+    notes: Console, *, yes: bool, prefix: str, engine: str, parameters: Mapping[str, str], as_json: bool
+) -> None:
+    """Let models land in the fleet."""
+    from atelier import deploy, fleet_demo
+    from atelier.cli.fleet_screen import Window, conclude
+    from atelier.cloud.gateway import launch
+    from atelier.demo import Clock
+
+    clock = Clock()
+    plan = fleet_demo.Plan(folder=launch.default_home() / "apprentices", prefix=prefix)
+    with explained(LANDING), Window(notes, yes=yes) as view:
+        clients = _prepare(view, clock, prefix, engine, parameters, deploy.SERVING)
+        result = fleet_demo.go(clients, plan, view, clock)
     conclude(notes if as_json else output.console(), result, budget(result.seconds))
     if as_json:
         output.emit(result.document())

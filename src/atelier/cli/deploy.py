@@ -40,16 +40,21 @@ WORDS = {
         "atelier deploy all --prefix team-a --aws",
     ],
 )
-@click.argument("part", default="pipeline", type=click.Choice(["pipeline", "middleware", "webui", "all"]))
+@click.argument(
+    "part",
+    default="pipeline",
+    type=click.Choice(["pipeline", "middleware", "webui", "fleet", "docs", "github", "notebook", "all"]),
+)
 @with_parameters
 @with_prefix
 @on_aws
 @as_json
 def deploy(part: str, parameters: tuple[str, ...], prefix: str, aws: bool, as_json: bool) -> None:
-    """Create or update the stacks of the training pipeline, the middleware, the WebUI's pipeline, or all.
+    """Create or update the stacks of one part of Atelier, or of all.
 
-    PART is pipeline (the default), middleware, webui or all. What holds state comes first, what uses it
-    after; what has not changed is left alone. A stack that fails is rolled back, and the cause is named.
+    PART is pipeline (the default), middleware, webui, fleet, docs, github, notebook or all. What holds state
+    comes first, what uses it after; what has not changed is left alone. A stack that fails is rolled back,
+    and the cause is named.
     """
     from atelier import deploy as stacks
 

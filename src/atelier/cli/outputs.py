@@ -12,15 +12,21 @@ from atelier.cli.errors import Command
 @click.command(
     cls=Command, examples=["atelier outputs middleware", "atelier outputs middleware --json | jq -r .ApiUrl"]
 )
-@click.argument("part", type=click.Choice(["middleware"]))
+@click.argument("part", type=click.Choice(["middleware", "docs"]))
 @with_prefix
 @on_aws
 @as_json
 def outputs(part: str, prefix: str, aws: bool, as_json: bool) -> None:
-    """Say where PART is to be reached: the API's address, its bucket, and the secret that opens it."""
-    from atelier.client import middleware
+    """Say where PART is to be reached.
 
-    document = middleware.place(clients(aws), prefix).document()
+    PART is middleware (the API's address, its bucket, and the secret that opens it) or docs (the site's
+    address, its bucket and its distribution).
+    """
+    from atelier.client import middleware, site
+
+    reached = clients(aws)
+    found = site.place(reached, prefix) if part == "docs" else middleware.place(reached, prefix)
+    document = found.document()
     if as_json:
         output.emit(document)
         return

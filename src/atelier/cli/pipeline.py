@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -139,6 +141,34 @@ def start(name: str | None, variables: tuple[str, ...], aws: bool, as_json: bool
         output.emit({"name": name, "execution_id": run_id})
         return
     output.console().print(f"Started {name}, run {run_id}. Follow it with `atelier pipeline show {name}`.")
+
+
+@pipeline.command(
+    cls=Command, examples=["atelier pipeline push", "atelier pipeline push atelier-training --aws"]
+)
+@NAME
+@on_aws
+@as_json
+def push(name: str | None, aws: bool, as_json: bool) -> None:
+    """Push the commit that is checked out here to the repository that a pipeline follows: so it starts.
+
+    A commit that is there already starts nothing. What is not committed stays behind.
+    """
+    from atelier.client import repositories
+
+    pipelines = _pipelines(aws)
+    name = pipelines.only(name)
+    head = repositories.head(Path.cwd())
+    to = repositories.source(pipelines.clients, name)
+    pushed = repositories.push(pipelines.clients, head.root, to)
+    if as_json:
+        output.emit({"name": name, "repository": to.repository, "branch": to.branch, **asdict(pushed)})
+        return
+    word = "Pushed" if pushed.is_news else "Nothing to push:"
+    place = f"to branch {to.branch} of {to.repository}" if pushed.is_news else "is there already"
+    output.console().print(f"{word} {output.short(head.commit)} “{head.subject}” {place}.", markup=False)
+    if left := len(head.uncommitted):
+        output.console(stderr=True).print(f"Files that are not committed, and so not pushed: {left}.")
 
 
 COMMENT = click.option("--comment", "-m", help="Why; kept with the model's version.")

@@ -65,7 +65,7 @@ def complete(api: Api, request: Mapping[str, Any], *, timeout: float = TIMEOUT) 
             return document
     except urllib.error.HTTPError as error:
         with error:
-            raise Refusal(f"{api.url} answered {error.code}: {_message(error.read())}") from error
+            raise Refusal(f"{api.url} answered {error.code}: {message(error.read())}") from error
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise Problem(f"{api.url} cannot be reached: {reason}. Is the local cloud up?") from error
@@ -75,11 +75,13 @@ def complete(api: Api, request: Mapping[str, Any], *, timeout: float = TIMEOUT) 
 
 def opener(url: str) -> urllib.request.OpenerDirector:
     """Return an opener that goes straight to this machine, and through the user's proxy elsewhere."""
-    direct = urlsplit(url).hostname in LOOPBACK
+    host = urlsplit(url).hostname or ""
+    direct = host in LOOPBACK or host.startswith("127.")
     return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if direct else []))
 
 
-def _message(body: bytes) -> str:
+def message(body: bytes) -> str:
+    """Return what the body of a refusal says."""
     try:
         document = json.loads(body)
         return str(document.get("message") or document.get("error") or document)

@@ -1,4 +1,4 @@
-"""The image that endpoints run: what it is built from, and its build."""
+"""The images that are built on the way of a deployment: what each is built from, and its build."""
 
 from __future__ import annotations
 
@@ -17,23 +17,64 @@ if TYPE_CHECKING:
 
     from atelier.client.session import Clients
 
-FOLDER = "images/training/diffusion"
-ALONE = ("images/training/choose_lock.py", "images/training/publish.py", "buildspecs/diffusion.yml")
+ALONE = ("images/training/choose_lock.py", "images/training/publish.py")
 NOT_SOURCE = frozenset({"__pycache__", ".pytest_cache"})
 
 
-def sources(root: Path) -> dict[str, bytes]:
-    """Return the files that the image is built from; raise Problem where they are not."""
-    paths = [root / each for each in ALONE]
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """An image by what it is for: what builds it of what, and the names of its parameters and outputs."""
+
+    told: str
+    stack: str
+    folder: str
+    buildspec: str
+    parameter: str
+    source: str
+    repository: str
+    uri: str
+    project: str
+
+
+ENDPOINTS = Kind(
+    told="the image of endpoints",
+    stack="middleware-images",
+    folder="images/training/diffusion",
+    buildspec="buildspecs/diffusion.yml",
+    parameter="EndpointImage",
+    source="ImageSourceKey",
+    repository="DiffusionRepositoryName",
+    uri="DiffusionRepositoryUri",
+    project="ImageProjectName",
+)
+FLEET = Kind(
+    told="the image of the fleet",
+    stack="fleet-images",
+    folder="images/training/gpt_neo",
+    buildspec="buildspecs/fleet.yml",
+    parameter="FleetImage",
+    source="FleetSourceKey",
+    repository="ImageRepositoryName",
+    uri="ImageRepositoryUri",
+    project="FleetImageProjectName",
+)
+KINDS = (ENDPOINTS, FLEET)
+
+
+def sources(root: Path, kind: Kind = ENDPOINTS) -> dict[str, bytes]:
+    """Return the files that an image is built from; raise Problem where they are not."""
+    paths = [root / each for each in (*ALONE, kind.buildspec)]
     paths += sorted(
-        each for each in (root / FOLDER).rglob("*") if each.is_file() and not NOT_SOURCE & set(each.parts)
+        each
+        for each in (root / kind.folder).rglob("*")
+        if each.is_file() and not NOT_SOURCE & set(each.parts)
     )
     try:
         return {str(each.relative_to(root)): each.read_bytes() for each in paths}
     except FileNotFoundError as error:
         raise Problem(
             f"{error.filename} is not there: build the image from a checkout, or name one with"
-            " -p EndpointImage=URI"
+            f" -p {kind.parameter}=URI"
         ) from error
 
 

@@ -111,10 +111,13 @@ class Pipelines:
         return sorted(each["name"] for page in pages for each in page["pipelines"])
 
     def only(self, name: str | None, prefix: str = "") -> str:
-        """Return *name*, or the one pipeline there is when none is given."""
-        names = [each for each in self.names() if each.startswith(prefix)]
-        if name in names:
+        """Return *name*, or the one pipeline there is when none is given.
+
+        Who names one need not be allowed to list them all.
+        """
+        if name is not None and self._is_there(name):
             return name
+        names = [each for each in self.names() if each.startswith(prefix)]
         if name is not None:
             raise NotFound(f"there is no pipeline {name} in {self.clients.where}{_others(names)}")
         if len(names) == 1:
@@ -122,6 +125,14 @@ class Pipelines:
         if not names:
             raise NotFound(f"there is no pipeline in {self.clients.where}: run `atelier deploy` first")
         raise Problem(f"say which pipeline: {', '.join(names)}")
+
+    def _is_there(self, name: str) -> bool:
+        codepipeline = self.clients.codepipeline
+        try:
+            codepipeline.get_pipeline(name=name)
+        except codepipeline.exceptions.PipelineNotFoundException:
+            return False
+        return True
 
     def latest(self, name: str) -> str | None:
         """Return the id of the newest run, or None before the first."""

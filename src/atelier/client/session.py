@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ecr import ECRClient
+    from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
@@ -72,6 +74,11 @@ class Clients:
         return self._client("lambda")  # type: ignore[no-any-return]
 
     @cached_property
+    def cloudfront(self) -> Any:
+        """CloudFront."""
+        return self._client("cloudfront")
+
+    @cached_property
     def cloudformation(self) -> CloudFormationClient:
         """CloudFormation."""
         return self._client("cloudformation")  # type: ignore[no-any-return]
@@ -105,6 +112,16 @@ class Clients:
     def ecr(self) -> ECRClient:
         """ECR."""
         return self._client("ecr")  # type: ignore[no-any-return]
+
+    @cached_property
+    def ecs(self) -> ECSClient:
+        """ECS."""
+        return self._client("ecs")  # type: ignore[no-any-return]
+
+    @cached_property
+    def iam(self) -> IAMClient:
+        """IAM."""
+        return self._client("iam")  # type: ignore[no-any-return]
 
     @cached_property
     def logs(self) -> CloudWatchLogsClient:
@@ -142,14 +159,23 @@ def local(*, endpoint: str, access_key: str, secret_key: str, region: str) -> Cl
     session = boto3.Session(
         aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name=region
     )
-    config = Config(
+    return Clients(session, endpoint=endpoint, config=_local_config())
+
+
+def here() -> Clients:
+    """Return the clients of where the environment points, which is AWS unless it says AWS_ENDPOINT_URL."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    return Clients(boto3.Session(), endpoint=endpoint, config=_local_config()) if endpoint else aws()
+
+
+def _local_config() -> Config:
+    return Config(
         inject_host_prefix=False,
         proxies={},
         connect_timeout=5,
         retries={"mode": "standard"},
         s3={"addressing_style": "path"},
     )
-    return Clients(session, endpoint=endpoint, config=config)
 
 
 def aws() -> Clients:

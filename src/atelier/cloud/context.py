@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -83,6 +83,13 @@ class Identity(Protocol):
         """
         ...
 
+    def serve(self, service: str, action: str, resource: str, *, source_arn: str) -> Credentials:
+        """Return credentials for one *action* of an AWS service on a *resource* whose policy lets it.
+
+        Raises Refused when that policy does not allow it for *source_arn*.
+        """
+        ...
+
     def profile(self, name: str) -> InstanceProfile | None:
         """Return the instance profile of a name or an ARN."""
         ...
@@ -140,7 +147,7 @@ class Metrics(Protocol):
 class Size:
     """How big a machine a container is meant for; engines that can hold it to that do."""
 
-    vcpus: int
+    vcpus: float
     memory: int
     """In bytes."""
     gpus: int = 0
@@ -151,17 +158,31 @@ Login = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mount:
+    """A folder of this machine that a container sees at *target*."""
+
+    source: Path
+    target: str
+    is_read_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Container:
     """One container to start: what SageMaker calls ``docker run image train``."""
 
     name: str
     image: str
+    entrypoint: tuple[str, ...] = ()
+    """What runs in place of the image's own ENTRYPOINT."""
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str]
-    root: Path
+    root: Path | None = None
     """The folder that it sees as /opt/ml; one that serves sees the model in it, and cannot change that."""
+    mounts: tuple[Mount, ...] = ()
+    address: str = "127.0.0.1"
+    """The address of the loopback interface at which it is to answer, if it serves."""
     port: int | None = None
-    """The port of the loopback interface at which it is to answer, if it serves."""
+    """The port at which it is to answer, if it serves."""
     hostname: str | None = None
     size: Size | None = None
     is_isolated: bool = False
@@ -192,6 +213,14 @@ class Running(Protocol):
 
     def stop(self, grace: float) -> int:
         """Send SIGTERM to the whole group, SIGKILL after *grace* seconds; return the exit code."""
+        ...
+
+
+class RunningContainer(Running, Protocol):
+    """A started container, inside of which more can be run."""
+
+    def probe(self, command: Sequence[str], timeout: float) -> int | None:
+        """Run a command inside, where the container still runs; return its exit code; None: no answer."""
         ...
 
 
@@ -252,7 +281,7 @@ class Engine(Protocol):
         """Say whether an image is there already."""
         ...
 
-    def start(self, container: Container) -> Running:
+    def start(self, container: Container) -> RunningContainer:
         """Start a container; raise Refused when its image is not there."""
         ...
 

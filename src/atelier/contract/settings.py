@@ -31,7 +31,10 @@ class RegisterSettings(Value):
 
 
 class PublishSettings(Value):
-    """What moves the stable endpoint and the serving API to an approved version."""
+    """What moves the stable endpoint and the serving API to an approved version.
+
+    It lands in the *fleet_bucket* too, unless that is ``none``.
+    """
 
     model_table: str
     candidate_endpoint: str
@@ -39,6 +42,7 @@ class PublishSettings(Value):
     code_bucket: str
     serving_stack: str
     serving_role_arn: str
+    fleet_bucket: str
     prefix: str
 
 
@@ -207,6 +211,26 @@ class FollowSettings(Value):
     history_table: str
     pipeline: str
     reports_topic_arn: str
+
+
+class FleetSettings(Value):
+    """What brings the models that land to the fleet, and tells how that went."""
+
+    fleet_bucket: str
+    fleet_table: str
+    model_parameter: str
+    cluster: str
+    service: str
+    log_group: str
+    min_tasks: str
+    startup_seconds: str
+    reports_topic_arn: str
+
+
+class LandingSettings(FleetSettings):
+    """What is called for models that land, by a queue."""
+
+    landings_url: str
 
 
 class MissingSettings(Exception):

@@ -66,3 +66,9 @@ DATASETS = Table(
     indexes=(Index(name="kind-created-index", hash="kind", range="created"),),
 )
 """Datasets by their names."""
+
+FLEET = Table(
+    hash="id",
+    indexes=(Index(name="kind-landed-index", hash="kind", range="landed"),),
+)
+"""What the fleet serves and tries, and every model that has landed; the index has only the latter."""

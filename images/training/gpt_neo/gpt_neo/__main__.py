@@ -1,4 +1,4 @@
-"""The entry point that SageMaker calls: `train` or `serve`."""
+"""The entry point that SageMaker calls, `train` or `serve`; and ECS: `fleet`."""
 
 import os
 import sys
@@ -27,7 +27,11 @@ def main(arguments: list[str]) -> int:
         from gpt_neo.server import main as serve
 
         return serve(base, os.environ)
-    sys.stderr.write("usage: python -m gpt_neo train|serve\n")
+    if arguments == ["fleet"]:
+        from gpt_neo.fleet import main as fleet
+
+        return fleet(os.environ)
+    sys.stderr.write("usage: python -m gpt_neo train|serve|fleet\n")
     return 2
 
 

@@ -38,7 +38,7 @@ class Service:
     """Load a model in the background, answer when it is there."""
 
     load: Callable[[], Loaded]
-    give_up: Callable[[str], None]
+    give_up: Callable[[str], object]
     max_batch: int = 16
     max_queue: int = 64
     loaded: Loaded | None = None

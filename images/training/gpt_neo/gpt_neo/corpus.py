@@ -8,6 +8,8 @@ from pathlib import Path
 
 from gpt_neo.errors import Failure
 
+#: The channel that is no text, but what jobs share.
+SHARED = "shared"
 #: Less text than this makes no two parts worth measuring.
 MINIMUM_BYTES = 1000
 #: More held-out text than this only makes evaluations slow.
@@ -41,12 +43,19 @@ class Corpus:
 def channel(data: Path) -> Path:
     """Find the folder of the training channel below *data*: `training`, or the only one there is."""
     found = sorted(each for each in data.iterdir() if each.is_dir()) if data.is_dir() else []
+    found = [each for each in found if each.name != SHARED]
     named = [each for each in found if each.name == "training"] or found
     if len(named) != 1:
         raise Failure(
             f"expected a data channel called training; found {_listed(each.name for each in found)}"
         )
     return named[0]
+
+
+def shared(data: Path) -> Path | None:
+    """Find where jobs leave each other what they have made of a text, if they share anything."""
+    folder = data / SHARED
+    return folder / "caches" / "gpt-neo" if folder.is_dir() else None
 
 
 def read(folder: Path) -> list[Document]:

@@ -19,7 +19,8 @@ def run(base: Path, stopping: Stopping) -> None:
     from gpt_neo.training import Training
 
     with tempfile.TemporaryDirectory() as scratch:
-        training = Training(chosen, text, base / "checkpoints", Path(scratch))
+        shared = corpus.shared(base / "input" / "data")
+        training = Training(chosen, text, base / "checkpoints", Path(scratch), shared)
         training.learn(stopping)
         training.write(base / "model")
 

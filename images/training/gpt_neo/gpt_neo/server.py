@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -22,33 +23,61 @@ LINGER_SECONDS = 1.0
 SMALL = 20_000_000
 
 
+@dataclass(frozen=True, kw_only=True)
+class Listening:
+    """Where to listen, and how much at once."""
+
+    host: str
+    port: int
+    max_batch: int
+    max_queue: int
+    keep_alive: int
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str], port: str, keep_alive: int = 5) -> "Listening":
+        """Read it from the environment, in which the variable *port* names the port."""
+        return cls(
+            host=environment.get("BIND_HOST", "0.0.0.0"),
+            port=_whole(environment, port, 8080, 65535),
+            max_batch=_whole(environment, "GPT_NEO_MAX_BATCH", 16, 1024),
+            max_queue=_whole(environment, "GPT_NEO_MAX_QUEUE", 64, 100_000),
+            keep_alive=keep_alive,
+        )
+
+
 def main(base: Path, environment: Mapping[str, str]) -> int:
     """Serve until SIGTERM; 0 if everything in flight was answered, 1 if there was never a model."""
     try:
-        host = environment.get("BIND_HOST", "0.0.0.0")
-        port = _whole(environment, "SAGEMAKER_BIND_TO_PORT", 8080, 65535)
-        max_batch = _whole(environment, "GPT_NEO_MAX_BATCH", 16, 1024)
-        max_queue = _whole(environment, "GPT_NEO_MAX_QUEUE", 64, 100_000)
+        listening = Listening.read(environment, "SAGEMAKER_BIND_TO_PORT")
     except Failure as error:
         sys.stderr.write(f"failed: {error}\n")
         return 1
+    service = Service(
+        load=lambda: load(base / "model"), give_up=lambda reason: sys.stderr.write(f"failed: {reason}\n")
+    )
+    return run(service, listening)
+
+
+def run(service: Service, listening: Listening) -> int:
+    """Serve until SIGTERM, or until there is no model to be had."""
+    service.max_batch, service.max_queue = listening.max_batch, listening.max_queue
+    told = service.give_up
 
     def give_up(reason: str) -> None:
-        sys.stderr.write(f"failed: {reason}\n")
+        told(reason)
         ending = threading.Timer(LINGER_SECONDS, setattr, (server, "should_exit", True))
         ending.daemon = True
         ending.start()
 
-    service = Service(
-        load=lambda: load(base / "model"), give_up=give_up, max_batch=max_batch, max_queue=max_queue
-    )
+    service.give_up = give_up
     server = uvicorn.Server(
         uvicorn.Config(
             service.application(),
-            host=host,
-            port=port,
+            host=listening.host,
+            port=listening.port,
             log_level="warning",
             access_log=False,
+            timeout_keep_alive=listening.keep_alive,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
     )

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 
-from gpt_neo import checkpoints, metrics, network, schedule, tokens
+from gpt_neo import cache, checkpoints, metrics, network, schedule, tokens
 from gpt_neo.corpus import Corpus
 from gpt_neo.errors import Failure, Stopped
 from gpt_neo.metrics import Score, say
@@ -38,17 +37,17 @@ class Progress:
 class Training:
     """One model on its way from random weights, or from a checkpoint, to the last step."""
 
-    def __init__(self, chosen: Settings, text: Corpus, folder: Path, scratch: Path) -> None:
+    def __init__(
+        self, chosen: Settings, text: Corpus, folder: Path, scratch: Path, shared: Path | None = None
+    ) -> None:
         self.settings, self.text, self.folder = chosen, text, folder
         self.device = network.device(chosen.threads)
         saved = self._saved()
-        self.tokenizer = (
-            Tokenizer.from_str(saved["tokenizer"])
-            if saved
-            else tokens.learn(text.training, chosen.vocab_size)
+        known = saved["tokenizer"] if saved else None
+        prepared = cache.prepare(
+            text.training, chosen.vocab_size, scratch=scratch, shared=shared, known=known
         )
-        self.tokenizer.encode_special_tokens = True
-        ids = tokens.on_disk(tokens.encode(self.tokenizer, text.training), scratch / "training.npy")
+        self.tokenizer, ids = prepared.tokenizer, prepared.ids
         self.order = tokens.Order(ids, context=chosen.context, batch_size=chosen.batch_size, seed=chosen.seed)
         self.held_out = tokens.encode(self.tokenizer, text.held_out)
         self.model = network.fresh(

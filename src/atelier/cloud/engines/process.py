@@ -13,12 +13,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from atelier.cloud.context import Container, Fault, Login, Machines, Refused
-from atelier.cloud.engines import keeper
+from atelier.cloud.engines import keeper, mounts
 from atelier.cloud.engines.images import Image, ImageError, ImageStore, write_aside
 from atelier.cloud.engines.layers import InstallFailed, Layers, Log, interpreter
 from atelier.cloud.engines.lines import LONGEST_LINE
@@ -26,6 +26,8 @@ from atelier.cloud.engines.lines import LONGEST_LINE
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 MARK = "ATELIER_CONTAINER"
+NOT_FOUND = 127
+"""How a shell ends that finds no such command."""
 
 GATE = 'read -r go || exit 1; exec "$@" </dev/null'
 """The shell waits for our word before it becomes the container's command.
@@ -75,14 +77,16 @@ class ProcessEngine:
             image = self._store.pushed(container.image)
             environment = self._environment(image, container)
             rootfs = self._store.unpack(image)
-            whole = command(image, rootfs, container)
+            whole = [*mounts.sealed(container), *command(image, rootfs, container)]
         except (ImageError, InstallFailed) as error:
             raise Refused(f"container {container.name}: {error}") from error
         mark = secrets.token_hex(16)
         folder = self._folder / mark
         for each in (folder / "home", folder / "tmp", container.root):
-            each.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if each is not None:
+                each.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
+            mounts.laid(container)
             return Process(
                 command=whole,
                 variables=variables(image, rootfs, container, environment, folder),
@@ -122,9 +126,9 @@ class ProcessEngine:
 def command(image: Image, rootfs: Path, container: Container) -> list[str]:
     """Return what runs: the entrypoint with the container's arguments, or with CMD when it has none."""
     config = image.config["config"]
-    fixed = [mapped(each, rootfs) for each in config.get("Entrypoint") or []]
-    default = [mapped(each, rootfs) for each in config.get("Cmd") or []]
-    whole = fixed + (list(container.arguments) or default)
+    fixed = [mapped(each, rootfs) for each in container.entrypoint or config.get("Entrypoint") or []]
+    default = [] if container.entrypoint else [mapped(each, rootfs) for each in config.get("Cmd") or []]
+    whole = fixed + ([mounts.placed(each, container) for each in container.arguments] or default)
     if not whole:
         raise Refused(f"container {container.name}: its image has no ENTRYPOINT or CMD, and no arguments")
     return whole
@@ -137,17 +141,18 @@ def variables(
     own = dict(each.split("=", 1) for each in image.config["config"].get("Env") or [])
     path = mapped(own.pop("PATH", BASE_PATH), rootfs)
     port = {} if container.port is None else {"SAGEMAKER_BIND_TO_PORT": str(container.port)}
+    base = {} if container.root is None else {"SAGEMAKER_BASE_DIR": str(container.root)}
     return {
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",  # a log that comes at the end is no live log
         **{name: mapped(value, rootfs) for name, value in own.items()},
-        **container.environment,
+        **{name: mounts.placed(value, container) for name, value in container.environment.items()},
         "PATH": f"{environment / 'bin'}:{path}",
         "HOME": str(folder / "home"),
         "TMPDIR": str(folder / "tmp"),
-        "SAGEMAKER_BASE_DIR": str(container.root),
-        "BIND_HOST": "127.0.0.1",
+        "BIND_HOST": container.address,
         MARK: folder.name,
+        **base,
         **port,
     }
 
@@ -177,6 +182,7 @@ class Process:
     ) -> None:
         self.fault: Fault | None = None
         self._folder, self._log, self._keeper = folder, log, keeper
+        self._place: dict[str, Any] = {"cwd": cwd, "env": dict(variables)}
         self._signals = threading.Lock()
         self._ended = threading.Event()
         self._code, self._log_broke = 0, False
@@ -185,9 +191,8 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            cwd=cwd,
-            env=dict(variables),
             start_new_session=True,
+            **self._place,
         )
         self.pid = self._popen.pid
         self._release()
@@ -206,6 +211,16 @@ class Process:
             self._signal(signal.SIGKILL)
             self._ended.wait()
         return self._code
+
+    def probe(self, command: Sequence[str], timeout: float) -> int | None:
+        """Run a command as a process of the container's environment; return its exit code."""
+        quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        try:
+            return subprocess.call(command, timeout=timeout, **quiet, **self._place)
+        except subprocess.TimeoutExpired:
+            return None
+        except OSError:
+            return NOT_FOUND
 
     def _release(self) -> None:
         """Write down who runs, then let it run."""

@@ -33,6 +33,8 @@ from atelier.cloud.gateway.hooks import (
     stacks,
     workflows,
 )
+from atelier.cloud.gateway.hooks.edge.install import install as edge
+from atelier.cloud.gateway.hooks.federation import install as federation
 from atelier.cloud.gateway.hooks.functions import Functions
 from atelier.cloud.gateway.hooks.objects import install as objects
 from atelier.cloud.gateway.hooks.templates import install as templates
@@ -76,6 +78,7 @@ class Gateway:
         sessions.install()
         alarms.install()
         policies.install()
+        federation.install(REGION)
         meaning.install()
         self.functions.install()
         bus.install()
@@ -90,6 +93,7 @@ class Gateway:
             plugging.sdk_calls(PLUGINS, self.cloud, self.identity),
         )
         objects.install(home.state / "uploads")
+        edge()
         logs.install()
         journal.install()
         apis.install(REGION, ACCOUNT)

@@ -32,6 +32,8 @@ def handler(plugin: Plugin, cloud: Cloud, identity: GatewayIdentity) -> server.S
                 "UnrecognizedClientException", "The security token included in the request is invalid.", 400
             )
         with identity.acting_as(signer):
+            if plugin.paths:
+                return await plugin.paths(cloud, method, path, query, body)
             return await _answer(plugin, cloud, method, path, headers, body)
 
     return handle

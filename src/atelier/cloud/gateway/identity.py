@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from atelier.cloud.context import Caller, Credentials, InstanceProfile, Refused
-from atelier.cloud.gateway.hooks import policies
+from atelier.cloud.gateway.hooks import bus, policies
 
 
 class GatewayIdentity:
@@ -47,6 +47,13 @@ class GatewayIdentity:
         if not policies.trusts(role_arn, service, self._region):
             raise Refused(f"{service} is not allowed to assume {role_arn}: its trust policy does not name it")
         return policies.assume(role_arn, re.sub(r"[^\w+=,.@-]", "-", session)[:64], policy)
+
+    def serve(self, service: str, action: str, resource: str, *, source_arn: str) -> Credentials:
+        """Return credentials for what the policy of *resource* lets an AWS service do; raise Refused."""
+        with bus.scope(self._account, self._region):
+            if not policies.allows_service(service, action, resource, self._region, source_arn):
+                raise Refused(f"the policy of {resource} does not let {service} do {action} for {source_arn}")
+            return policies.serve(service, action, resource, self._account)
 
     def profile(self, name: str) -> InstanceProfile | None:
         """Return the instance profile of a name or an ARN."""

@@ -40,6 +40,7 @@ class Saver:
         self._marked: set[str] = set()
         self._not_before: dict[str, float] = {}
         self._whole = 0.0
+        self._progress = 0
         self._touched = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="state-saver")
@@ -47,6 +48,7 @@ class Saver:
     def start(self) -> None:
         """Begin to save."""
         state.install(self.mark)
+        self._progress = state.progress()
         self._thread.start()
 
     def stop(self) -> None:
@@ -80,19 +82,18 @@ class Saver:
                 logger.exception("could not save the state; it will be tried again")
 
     def _save(self) -> None:
-        now = time.monotonic()
+        now, progress = time.monotonic(), state.progress()
         with self._lock:
             due = {key for key in self._marked if self._not_before.get(key, 0) <= now}
             self._marked -= due
-            whole = "cloudformation" in due and state.deploying()
+            whole = progress != self._progress  # a stack makes things in services that no request names
             if self._touched and now - self._whole > WHOLE_EVERY:
                 whole, self._touched, self._whole = True, False, now
         if whole:
             due |= set(state.every_file())
-            if state.deploying():
-                self.mark("cloudformation")
         for key in sorted(due):
             self._write(key)
+        self._progress = progress
 
     def _write(self, key: str) -> None:
         began = time.monotonic()

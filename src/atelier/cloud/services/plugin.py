@@ -13,6 +13,9 @@ from atelier.cloud.services.wire import Document, Response, Service
 Rest = Callable[[Cloud, str, str, Mapping[str, str], bytes], Awaitable[Response | None]]
 """(cloud, method, path, headers, body) of a request that is not of the JSON protocol; None: not mine."""
 
+Paths = Callable[[Cloud, str, str, Mapping[str, object], bytes], Awaitable[Response]]
+"""(cloud, method, path, query, body) of every request to a service whose operations are paths."""
+
 Integration = Callable[[Cloud, Caller, Document], Document]
 """(cloud, the state machine's role, the state's parameters) -> the state's result; runs in a thread."""
 
@@ -43,13 +46,15 @@ class Plugin:
     *scope* is the credential scope that requests are signed for. *integrations* are Step Functions resources
     by the part behind ``arn:aws:states:::`` (``sagemaker:createTrainingJob.sync``); ``aws-sdk:`` calls need
     no entry: they reach the service's operations. *event_target* receives EventBridge events for ARNs of this
-    service. *refuse* is for services whose errors are not JSON.
+    service. *paths* answers a service whose operations are paths; it has no other requests. *refuse* is for
+    services whose errors are not JSON, or are JSON of another form.
     """
 
     scope: str
     service: Service
     resources: tuple[ResourceType, ...] = ()
     rest: Rest | None = None
+    paths: Paths | None = None
     integrations: Mapping[str, Integration] = field(default_factory=dict)
     event_target: EventTarget | None = None
     refuse: Refuse | None = None

@@ -1,4 +1,4 @@
-"""EC2's protocol: requests as forms, answers as XML; the names on the wire come from botocore's model."""
+"""The query protocol and EC2's form of it: requests as forms, answers as XML, names as botocore has them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from atelier.cloud.services.wire import Document, Response, Service, ServiceErro
 Fields = dict[str, Any]
 """What a form holds, by the parts of its keys: ``{"Filter": {"1": {"Name": "x"}}}``."""
 
+EC2 = "ec2"
 CODES = {
     "AccessDeniedException": "UnauthorizedOperation",
     "ValidationException": "InvalidParameterValue",
@@ -26,23 +27,30 @@ CODES = {
 }
 """What EC2 calls errors that are the same everywhere."""
 
+QUERY_CODES = {
+    "AccessDeniedException": "AccessDenied",
+    "ValidationException": "ValidationError",
+    "UnknownOperationException": "InvalidAction",
+}
+"""What the services of the plain query protocol call them."""
+
 logger = logging.getLogger(__name__)
 
 
 def answer(service: Service, cloud: Cloud, body: bytes) -> Response:
     """Answer one request; every failure becomes the error that an SDK expects."""
     form = dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
-    name = form.pop("Action", "")
+    name, refused = form.pop("Action", ""), refuse if _is_ec2(service) else fault
     try:
         answered = service.call(cloud, name, request(service, name, form))
         return _sent(200, _response(service, name, answered))
     except ServiceError as error:
-        return refuse(error.code, str(error), error.status)
+        return refused(error.code, str(error), error.status)
     except Refused as error:
-        return refuse("UnsupportedOperation", str(error), 400)
+        return refused("UnsupportedOperation", str(error), 400)
     except Exception:  # the edge: the text of an unexpected error stays in the log
         logger.exception("%s.%s failed", service.model, name)
-        return refuse("InternalError", "see `atelier logs`", 500)
+        return refused("InternalError", "see `atelier logs`", 500)
 
 
 def refuse(code: str, message: str, status: int) -> Response:
@@ -50,6 +58,19 @@ def refuse(code: str, message: str, status: int) -> Response:
     error = f"<Error><Code>{escape(CODES.get(code, code))}</Code><Message>{escape(message)}</Message></Error>"
     body = f"<Response><Errors>{error}</Errors><RequestID>{uuid.uuid4()}</RequestID></Response>"
     return _sent(status, body.encode())
+
+
+def fault(code: str, message: str, status: int) -> Response:
+    """Return an error as the plain query protocol says it."""
+    status = 403 if code == "AccessDeniedException" else status
+    side = "Receiver" if status >= 500 else "Sender"
+    inside = f"<Type>{side}</Type><Code>{escape(QUERY_CODES.get(code, code))}</Code>"
+    body = f"<ErrorResponse><Error>{inside}<Message>{escape(message)}</Message></Error>"
+    return _sent(status, f"{body}<RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>".encode())
+
+
+def _is_ec2(service: Service) -> bool:
+    return bool(service.shapes.metadata["protocol"] == EC2)
 
 
 def _sent(status: int, body: bytes) -> Response:
@@ -62,7 +83,7 @@ def request(service: Service, name: str, form: Mapping[str, str]) -> Document:
         return {}
     shape = service.shapes.operation_model(name).input_shape
     fields = _fields({key: value for key, value in form.items() if key != "Version"})
-    read: Document = _read(fields, shape, "") if shape else {}
+    read: Document = _read(fields, shape, "", EC2 if _is_ec2(service) else "query") if shape else {}
     return read
 
 
@@ -79,19 +100,30 @@ def _fields(form: Mapping[str, str]) -> Fields:
     return found
 
 
-def _read(value: Any, shape: Shape, where: str) -> Any:
+def _read(value: Any, shape: Shape, where: str, protocol: str) -> Any:
     if isinstance(shape, StructureShape):
-        members = {_wire_name(member, name): name for name, member in shape.members.items()}
+        members = {_wire_name(member, name, protocol): name for name, member in shape.members.items()}
         if not isinstance(value, dict) or (unknown := sorted(value.keys() - members.keys())):
             odd = f"{where}.{unknown[0]}".lstrip(".") if isinstance(value, dict) else where
             raise ServiceError("UnknownParameter", f"The parameter {odd} is not recognized")
         return {
-            members[key]: _read(each, shape.members[members[key]], f"{where}.{key}".lstrip("."))
+            members[key]: _read(each, shape.members[members[key]], f"{where}.{key}".lstrip("."), protocol)
             for key, each in value.items()
         }
     if isinstance(shape, ListShape):
-        return [_read(each, shape.member, f"{where}.{key}") for key, each in _numbered(value, where)]
+        rows = _rows(value, shape, protocol)
+        return [_read(each, shape.member, f"{where}.{key}", protocol) for key, each in _numbered(rows, where)]
     return _scalar(value, shape, where)
+
+
+def _rows(value: Any, shape: ListShape, protocol: str) -> Any:
+    """Return what holds a list's numbered rows: the plain protocol puts it a step deeper."""
+    if protocol == EC2 or shape.serialization.get("flattened"):
+        return value
+    if value == "":  # how SDKs send a list without rows
+        return {}
+    name = shape.member.serialization.get("name", "member")
+    return value[name] if isinstance(value, dict) and set(value) == {name} else value
 
 
 def _numbered(value: Any, where: str) -> list[tuple[str, Any]]:
@@ -100,8 +132,10 @@ def _numbered(value: Any, where: str) -> list[tuple[str, Any]]:
     return sorted(value.items(), key=lambda each: int(each[0]))
 
 
-def _wire_name(shape: Shape, name: str) -> str:
+def _wire_name(shape: Shape, name: str, protocol: str) -> str:
     given = shape.serialization
+    if protocol != EC2:
+        return str(given.get("name", name))
     if "queryName" in given:
         return str(given["queryName"])
     wire = str(given.get("name", name))
@@ -125,22 +159,31 @@ def _scalar(value: Any, shape: Shape, where: str) -> Any:
 
 def _response(service: Service, name: str, document: Document) -> bytes:
     shape = service.shapes.operation_model(name).output_shape
-    inside = "".join(_written(document, shape)) if shape else "<return>true</return>"
+    if not _is_ec2(service):
+        return _result(service, name, "".join(_written(document, shape, "member")) if shape else "")
+    inside = "".join(_written(document, shape, "item")) if shape else "<return>true</return>"
     space = f"http://ec2.amazonaws.com/doc/{service.shapes.api_version}/"
     head = f"<requestId>{uuid.uuid4()}</requestId>"
     return f'<{name}Response xmlns="{space}">{head}{inside}</{name}Response>'.encode()
 
 
-def _written(value: Any, shape: Shape) -> Iterator[str]:
+def _result(service: Service, name: str, inside: str) -> bytes:
+    space = service.shapes.metadata["xmlNamespace"]
+    result = f"<{name}Result>{inside}</{name}Result>"
+    data = f"<ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId></ResponseMetadata>"
+    return f'<{name}Response xmlns="{space}">{result}{data}</{name}Response>'.encode()
+
+
+def _written(value: Any, shape: Shape, row: str) -> Iterator[str]:
     if isinstance(shape, StructureShape):
         for key, each in value.items():
             member = shape.members[key]
             tag = member.serialization.get("name", key)
-            yield f"<{tag}>{''.join(_written(each, member))}</{tag}>"
+            yield f"<{tag}>{''.join(_written(each, member, row))}</{tag}>"
     elif isinstance(shape, ListShape):
-        tag = shape.member.serialization.get("name", "item")
+        tag = shape.member.serialization.get("name", row)
         for each in value:
-            yield f"<{tag}>{''.join(_written(each, shape.member))}</{tag}>"
+            yield f"<{tag}>{''.join(_written(each, shape.member, row))}</{tag}>"
     else:
         yield escape(_text(value, shape))
 

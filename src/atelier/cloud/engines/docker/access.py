@@ -13,7 +13,7 @@ def open_to(container: Container, user: str) -> None:
 
     Whoever is root in the container needs none of it, and the folders around it stay closed to others.
     """
-    if container.port is not None or user.partition(":")[0] in ("", "0", "root"):
+    if container.root is None or container.port is not None or user.partition(":")[0] in ("", "0", "root"):
         return
     for folder, _, files in os.walk(container.root):
         Path(folder).chmod(0o777)

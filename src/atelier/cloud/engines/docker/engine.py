@@ -69,7 +69,8 @@ class DockerEngine:
 
     def start(self, container: Container) -> DockerRunning:
         """Start a container; raise Refused when its image is not there, or Docker cannot start it."""
-        container.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if container.root is not None:
+            container.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             image = self._image(container)
             access.open_to(container, image["Config"].get("User") or "")
@@ -138,11 +139,12 @@ class DockerEngine:
 
     def _options(self, container: Container, image: dict[str, Any]) -> dict[str, Any]:
         serves = container.port is not None
-        user = None if serves else self._place.user()
+        user = None if serves or container.root is None else self._place.user()
         home = {"HOME": "/tmp", "USER": "atelier"} if user else {}
         variables = {**home, **self._place.variables(container)}
         return {
             "image": container.image,
+            "entrypoint": list(container.entrypoint) or None,
             "command": list(container.arguments) or None,
             "name": f"{re.sub('[^a-zA-Z0-9_.-]', '-', container.name)}-{secrets.token_hex(4)}",
             "hostname": container.hostname,
@@ -152,7 +154,7 @@ class DockerEngine:
             "ports": self._place.ports(container),
             "use_config_proxy": False,
             "host_config": self._api.create_host_config(
-                mounts=[_mount(container)],
+                mounts=_mounts(container),
                 init=self._has_init,
                 log_config=LOG,
                 extra_hosts=self._place.hosts(container),
@@ -171,7 +173,7 @@ class DockerEngine:
             "mem_limit": memory,
             "memswap_limit": memory,
             "shm_size": memory // 2,  # as much as Linux itself gives to /dev/shm
-            "nano_cpus": min(size.vcpus, self._info["NCPU"]) * 10**9,
+            "nano_cpus": int(min(size.vcpus, self._info["NCPU"]) * 10**9),
         }
         if size.gpus and "nvidia" in self._info.get("Runtimes", {}):
             count = 1 if size.gpus == 1 else -1
@@ -209,8 +211,17 @@ def remove_all(api: Any, mark: str) -> None:
             logger.info("container %s: %s", each["Id"][:12], explain(error))
 
 
-def _mount(container: Container) -> Mount:
+def _mounts(container: Container) -> list[Mount]:
+    """Return what a container sees of this machine's folders."""
+    given = [
+        Mount(each.target, str(each.source), type="bind", read_only=each.is_read_only)
+        for each in container.mounts
+    ]
+    return given if container.root is None else [_own(container.root, container), *given]
+
+
+def _own(root: Path, container: Container) -> Mount:
     """Return what a container sees of its folder here: the whole to train, the model alone to serve."""
     if container.port is None:
-        return Mount("/opt/ml", str(container.root), type="bind")
-    return Mount("/opt/ml/model", str(container.root / "model"), type="bind", read_only=True)
+        return Mount("/opt/ml", str(root), type="bind")
+    return Mount("/opt/ml/model", str(root / "model"), type="bind", read_only=True)

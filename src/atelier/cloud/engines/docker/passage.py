@@ -34,6 +34,8 @@ class Passage:
 
     def __init__(self, api: Any, container: Container, labels: Mapping[str, str]) -> None:
         self._api, self._container, self._labels = api, container, dict(labels)
+        if container.root is None:
+            raise Refused(f"container {container.name}: one that serves in isolation needs a folder")
         self._folder = container.root / "passage"
         self._listener: socket.socket | None = None
         self._id: str | None = None

@@ -35,12 +35,14 @@ class Place:
             return {"network_mode": "none"}
         if self.is_here:
             return {"network_mode": "host"}
-        ports = {} if container.port is None else {INSIDE: (LOOPBACK, container.port)}
+        ports = {each: (container.address, container.port) for each in self.ports(container) or ()}
         return {"network_mode": "bridge", "port_bindings": ports}
 
     def ports(self, container: Container) -> list[int] | None:
         """Return the ports that the container shows where it does not share our interface."""
-        return None if self.is_here or container.port is None else [INSIDE]
+        if self.is_here or container.port is None:
+            return None
+        return [container.port if container.root is None else INSIDE]
 
     def variables(self, container: Container) -> dict[str, str]:
         """Return a container's environment, with addresses that are right inside of it."""
@@ -51,7 +53,7 @@ class Place:
             endpoint = given.get("AWS_ENDPOINT_URL")
             return {**given, "AWS_ENDPOINT_URL": _from_inside(endpoint)} if endpoint else dict(given)
         own = {} if container.port is None else {"SAGEMAKER_BIND_TO_PORT": str(container.port)}
-        return {**given, "BIND_HOST": LOOPBACK, **own}
+        return {**given, "BIND_HOST": container.address, **own}
 
     def hosts(self, container: Container) -> dict[str, str]:
         """Return the names that a container knows besides those of DNS: its own, as on SageMaker."""

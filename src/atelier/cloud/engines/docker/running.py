@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ AWAY_PATIENCE = 30.0
 """Seconds that an engine may take to be back before its containers count as ended."""
 KILL_PATIENCE = 30.0
 LOOK = 0.5
+PROBE_LOOK = 0.05
 
 NOT_RUN = (2, 126, 127)
 """How it ends when a program is none: it is given to a shell, which finds no commands in it."""
@@ -88,6 +89,21 @@ class DockerRunning:
                 self._abandoned.set()
                 self._ended.wait()
         return self._code
+
+    def probe(self, command: Sequence[str], timeout: float) -> int | None:
+        """Run a command inside the container; return its exit code."""
+        deadline = time.monotonic() + timeout
+        try:
+            made = self._api.exec_create(self._id, list(command), stdout=False, stderr=False)["Id"]
+            self._api.exec_start(made, detach=True)
+            while (seen := self._api.exec_inspect(made))["Running"]:
+                if time.monotonic() > deadline:
+                    return None
+                time.sleep(PROBE_LOOK)
+        except FAILURES as error:
+            logger.info("container %s cannot be probed: %s", self._id[:12], explain(error))
+            return None
+        return int(seen["ExitCode"])
 
     def _pid(self) -> int:
         with contextlib.suppress(*FAILURES):

@@ -22,6 +22,9 @@ BY_GRANT = frozenset(
     }
 )
 
+# Who calls these is known by what the call itself brings: an API's authoriser asks, or a token says.
+BY_THEIR_OWN = frozenset({"execute-api:Invoke", "sts:AssumeRoleWithWebIdentity"})
+
 
 def install(administrator: tuple[str, str], account: str, scopes: Iterable[str]) -> None:
     """Close the ways in that ministack leaves open; *scopes* are of services that check calls themselves."""
@@ -109,7 +112,7 @@ def _anonymous_where_aws_is(original: Callable[..., Any]) -> Callable[..., Any]:
         service_context: dict[str, Any] | None = None,
     ) -> Any:
         if not access_key_id and unsigned_request.get() is None:
-            if iam_action == "execute-api:Invoke":
+            if iam_action in BY_THEIR_OWN:
                 return None
             if service == "s3" and anonymous.get():
                 return None if iam_action in BY_GRANT else denied("ImplicitDeny", "anonymous")

@@ -11,6 +11,7 @@ from atelier.cloud.gateway.hooks import access
 from atelier.cloud.gateway.hooks.private import use
 
 EVALUATOR = "core.iam_evaluator"
+SERVED_SECONDS = 900.0
 
 
 def install() -> None:
@@ -23,6 +24,7 @@ def install() -> None:
         ("_gather_user_policies", ("user_name", "account_id")),
         ("_permissions_boundary", ("store", "name", "account_id")),
         ("_resource_policy", ("service", "resource_arn")),
+        ("evaluate_trust_policy", ("trust_doc", "caller_arn", "ctx")),
     ):
         use(EVALUATOR, name, *parameters)
     for name in ("_roles", "_users", "_instance_profiles"):
@@ -110,15 +112,65 @@ def trusts(role_arn: str, service: str, region: str) -> bool:
     return _by_resource_policy(role.get("AssumeRolePolicyDocument"), context, service)
 
 
+def trusts_token(role_arn: str, provider_arn: str, keys: Mapping[str, Any], region: str) -> bool:
+    """Say whether a web identity of the provider, with these condition keys, may take the role."""
+    role, account = _role(role_arn), role_arn.split(":")[4]
+    if role is None:
+        return False
+    context = _context(
+        provider_arn,
+        "WebIdentityUser",
+        account,
+        "sts:AssumeRoleWithWebIdentity",
+        role_arn,
+        region,
+        service=dict(keys),
+    )
+    evaluate = use(EVALUATOR, "evaluate_trust_policy", checked=False)
+    return bool(evaluate(role.get("AssumeRolePolicyDocument") or {}, provider_arn, context))
+
+
+def longest_session(role_arn: str) -> int:
+    """Return the seconds for which the role may be taken."""
+    return int((_role(role_arn) or {}).get("MaxSessionDuration") or 3600)
+
+
+def role_id(role_arn: str) -> str:
+    """Return the unique id of a role."""
+    return str((_role(role_arn) or {}).get("RoleId") or role_arn.rsplit("/", 1)[-1])
+
+
 def assume(role_arn: str, session: str, policy: Mapping[str, Any] | None = None) -> Credentials:
     """Return credentials of a new session of an existing role, narrowed to *policy*."""
-    role: Any = _role(role_arn)
+    narrowed = None if policy is None else {"Policy": json.dumps(policy), "PolicyArns": []}
+    return assume_for(role_arn, session, narrowed, access.SESSION_SECONDS)
+
+
+def assume_for(
+    role_arn: str, session: str, narrowed: Mapping[str, Any] | None, seconds: float
+) -> Credentials:
+    """Return credentials of a new session that ends, narrowed to a policy and managed policies."""
     account, name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
     arn = f"arn:aws:sts::{account}:assumed-role/{name}/{session}"
     details: dict[str, Any] = {"AccountId": account}
-    if policy is not None:
-        details["SessionPolicies"] = {"Policy": json.dumps(policy), "PolicyArns": []}
-    return access.register(arn, f"{role.get('RoleId', name)}:{session}", **details)
+    if narrowed is not None:
+        details["SessionPolicies"] = dict(narrowed)
+    return access.register(arn, f"{role_id(role_arn)}:{session}", seconds=seconds, **details)
+
+
+def serve(service: str, action: str, resource: str, account: str) -> Credentials:
+    """Return credentials of a service that may do one thing to one resource, and nothing else."""
+    name = service.partition(".amazonaws.com")[0].replace(".", "-")[:32]
+    allowed = {"Effect": "Allow", "Action": action, "Resource": resource}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    return access.register(
+        f"arn:aws:sts::{account}:federated-user/{name}",
+        f"{account}:{name}",
+        seconds=SERVED_SECONDS,
+        AccountId=account,
+        PrincipalType="FederatedUser",
+        SessionPolicies={"Policy": policy, "PolicyArns": []},
+    )
 
 
 def _role(role_arn: str) -> Any:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from atelier.cloud.gateway.hooks.edge import viewers
 from atelier.cloud.gateway.hooks.private import replace, use
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -19,6 +20,7 @@ SERVED = frozenset(
         *(
             "apigateway",
             "cloudformation",
+            "cloudfront",
             "dynamodb",
             "dynamodbstreams",
             "events",
@@ -75,7 +77,11 @@ def application() -> Asgi:
             await send({"type": "websocket.close", "code": 1008})
             return
         if scope["type"] == "http":
-            scope = _addressed_by_host(scope)
+            viewer = viewers.addressed(scope)
+            if viewer is None:
+                await _refuse_with(send, "NoSuchDistribution", "there is no distribution of this name")
+                return
+            scope = _addressed_by_host(viewer)
             if _is_closed(scope["method"], scope["path"]):
                 await _refuse_with(send, "AccessDeniedException", "this path is not part of the local cloud")
                 return

@@ -52,12 +52,8 @@ def write(key: str, state: Any) -> None:
     use("core.persistence", "save_state", checked=False)(key, state)
 
 
-def deploying() -> bool:
-    """Say whether a stack operation is under way."""
+def progress() -> int:
+    """Return how many events all stacks have: one more whenever a resource was made, changed or deleted."""
     stacks = sys.modules.get("ministack.services.cloudformation")
-    store: Any = getattr(stacks, "_stacks", None)
-    if store is None:
-        return False
-    return any(
-        str(each.get("StackStatus", "")).endswith("IN_PROGRESS") for each in list(store._data.values())
-    )
+    store: Any = getattr(stacks, "_stack_events", None)
+    return 0 if store is None else sum(len(each) for each in list(store._data.values()))

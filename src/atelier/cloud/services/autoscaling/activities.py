@@ -5,12 +5,10 @@ from __future__ import annotations
 import uuid
 
 from atelier.cloud.context import Cloud, Refused
+from atelier.cloud.services.autoscaling.scalables import check_place, of
 from atelier.cloud.services.autoscaling.service import (
-    DIMENSION,
-    NAMESPACE,
     SERVICE,
     activities,
-    check_place,
     now,
     page,
 )
@@ -28,7 +26,11 @@ def describe(cloud: Cloud, request: Document) -> Document:
     if request.get("IncludeNotScaledActivities"):
         raise Refused("Unsupported: IncludeNotScaledActivities is not part of the local cloud")
     wanted = request.get("ResourceId")
-    rows = [row for _, row in activities(cloud).items() if wanted in (None, row["ResourceId"])]
+    rows = [
+        row
+        for _, row in activities(cloud).items()
+        if wanted in (None, row["ResourceId"]) and row["ServiceNamespace"] == request["ServiceNamespace"]
+    ]
     shown, token = page(rows[::-1], request)
     return {
         "ScalingActivities": [
@@ -38,15 +40,16 @@ def describe(cloud: Cloud, request: Document) -> Document:
     }
 
 
-def begin(cloud: Cloud, resource: str, count: int, cause: str, move: Record | None) -> None:
-    """Note that a resource is being brought to *count* instances; *move* is the policy's change, if one's."""
+def begin(cloud: Cloud, target: Record, count: int, cause: str, move: Record | None) -> None:
+    """Note that a target is being brought to *count*; *move* is the policy's change, if one's."""
+    resource = target["ResourceId"]
     key = str(uuid.uuid4())
     record = {
         "ActivityId": key,
-        "ServiceNamespace": NAMESPACE,
+        "ServiceNamespace": target["ServiceNamespace"],
         "ResourceId": resource,
-        "ScalableDimension": DIMENSION,
-        "Description": f"Setting desired instance count to {count}.",
+        "ScalableDimension": target["ScalableDimension"],
+        "Description": f"Setting desired {of(target).unit} count to {count}.",
         "Cause": cause,
         "StartTime": now(),
         "StatusCode": "InProgress",
@@ -73,13 +76,11 @@ def running(cloud: Cloud, resource: str) -> Record | None:
 
 def end(cloud: Cloud, activity: Record, capacity: int) -> None:
     """Note how an activity ended."""
-    count = activity["wanted"]
+    count, what, by = activity["wanted"], f"{of(activity).unit} count", activity["ServiceNamespace"]
     if capacity == count:
         status = "Successful"
-        said = (
-            f"Successfully set desired instance count to {count}. Change successfully fulfilled by sagemaker."
-        )
+        said = f"Successfully set desired {what} to {count}. Change successfully fulfilled by {by}."
     else:
         status = "Failed"
-        said = f"Failed to set desired instance count to {count}: sagemaker has {capacity}."
+        said = f"Failed to set desired {what} to {count}: {by} has {capacity}."
     activities(cloud).change(activity["ActivityId"], StatusCode=status, StatusMessage=said, EndTime=now())

@@ -12,10 +12,10 @@ from typing import Any
 from atelier.cloud.context import Cloud
 from atelier.cloud.services.autoscaling import activities, alarms, steps, tracking
 from atelier.cloud.services.autoscaling.policies import STEPS, TRACKING, of_target
-from atelier.cloud.services.autoscaling.service import policies, targets, variant
+from atelier.cloud.services.autoscaling.scalables import of
+from atelier.cloud.services.autoscaling.service import policies, targets
 from atelier.cloud.services.autoscaling.settings import Settings
 from atelier.cloud.services.autoscaling.targets import remove
-from atelier.cloud.services.sagemaker import scaling
 from atelier.cloud.services.wire import ServiceError
 from atelier.cloud.store import Record
 
@@ -81,11 +81,11 @@ class Evaluation:
         return fired
 
     def _scale(self, resource: str, target: Record, fired: Fired, now: float) -> None:
-        endpoint, name = variant(resource)
-        if not scaling.is_there(self.cloud, endpoint):
+        kind = of(target)
+        if not kind.is_there(self.cloud, resource):
             remove(self.cloud, resource)
             return
-        capacity = scaling.capacity(self.cloud, endpoint, name)
+        capacity = kind.capacity(self.cloud, resource)
         if capacity is None or not capacity.is_settled:
             return
         self._end_activity(resource, capacity.desired, now)
@@ -95,24 +95,25 @@ class Evaluation:
         if count == current:
             wish = self._wish(resource, target, current, fired, now)
             count = current if wish is None else min(max(wish.count, least), most)
-        if count == current:
+        if count == current or (count < current and not capacity.may_shrink):
             return
-        kind = "minimum" if current < least else "maximum"
-        cause = f"{kind} capacity was set to {count}" if wish is None else wish.cause
-        self._change(resource, current, count, cause, wish, now)
+        bound = "minimum" if current < least else "maximum"
+        cause = f"{bound} capacity was set to {count}" if wish is None else wish.cause
+        self._change(target, current, count, cause, wish, now)
 
     def _change(
-        self, resource: str, current: int, count: int, cause: str, wish: Wish | None, now: float
+        self, target: Record, current: int, count: int, cause: str, wish: Wish | None, now: float
     ) -> None:
-        scaling.resize(self.cloud, *variant(resource), count)
+        kind, resource = of(target), target["ResourceId"]
+        kind.resize(self.cloud, resource, count)
         direction = "out" if count > current else "in"
         move = None
         if wish is not None:
             move = {"policy": wish.policy["PolicyARN"], "direction": direction, "by": abs(count - current)}
             self._asked[wish.policy["PolicyARN"]] = now
             self._remember(move, now)
-        logger.info("%s: %d instances instead of %d: %s", resource, count, current, cause)
-        activities.begin(self.cloud, resource, count, cause, move)
+        logger.info("%s: %d %ss instead of %d: %s", resource, count, kind.unit, current, cause)
+        activities.begin(self.cloud, target, count, cause, move)
 
     def _end_activity(self, resource: str, capacity: int, now: float) -> None:
         """End the activity whose change has come about; its cooldown begins now."""

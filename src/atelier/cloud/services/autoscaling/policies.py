@@ -8,10 +8,10 @@ from typing import Any
 
 from atelier.cloud.context import Cloud, Refused
 from atelier.cloud.services.autoscaling import steps, tracking
+from atelier.cloud.services.autoscaling.scalables import check_metric, check_place
 from atelier.cloud.services.autoscaling.service import (
     PLACE,
     SERVICE,
-    check_place,
     invalid,
     missing,
     now,
@@ -55,7 +55,9 @@ def describe(cloud: Cloud, request: Document) -> Document:
     rows = [
         row
         for _, row in policies(cloud).items()
-        if resource in (None, row["ResourceId"]) and (names is None or row["PolicyName"] in names)
+        if row["ServiceNamespace"] == request["ServiceNamespace"]
+        and resource in (None, row["ResourceId"])
+        and (names is None or row["PolicyName"] in names)
     ]
     shown, token = page(rows, request)
     return {"ScalingPolicies": [_shown(cloud, each) for each in shown], "NextToken": token}
@@ -104,6 +106,8 @@ def _check(kind: str, request: Document) -> None:
     if CONFIGURATION[kind] not in request:
         raise invalid(f"PutScalingPolicy: {CONFIGURATION[kind]} is required for a policy of type {kind}")
     CHECKS[kind](request[CONFIGURATION[kind]])
+    if predefined := request[CONFIGURATION[kind]].get("PredefinedMetricSpecification"):
+        check_metric(request, predefined)
 
 
 def _found(cloud: Cloud, request: Document) -> Record | None:

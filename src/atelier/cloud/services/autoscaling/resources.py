@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from atelier.cloud.context import Cloud, Refused
-from atelier.cloud.services.autoscaling.service import DIMENSION, NAMESPACE, SERVICE, policies, targets
+from atelier.cloud.services.autoscaling.service import SERVICE, policies, targets
 from atelier.cloud.services.resources import Made, Request, ResourceType, from_cloudformation
 from atelier.cloud.services.wire import Document, ServiceError
 
@@ -37,8 +37,8 @@ def _place(reference: str) -> Document:
     dimension, _, namespace = rest.partition("|")
     return {
         "ResourceId": resource,
-        "ScalableDimension": dimension or DIMENSION,
-        "ServiceNamespace": namespace or NAMESPACE,
+        "ScalableDimension": dimension,
+        "ServiceNamespace": namespace,
     }
 
 

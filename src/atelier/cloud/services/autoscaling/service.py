@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from datetime import UTC, datetime
 
-from atelier.cloud.context import Cloud, Refused
+from atelier.cloud.context import Cloud
 from atelier.cloud.services.wire import Document, Service, ServiceError
 from atelier.cloud.store import Record, Table
 
 SERVICE = Service("application-autoscaling", actions="application-autoscaling")
-NAMESPACE = "sagemaker"
-DIMENSION = "sagemaker:variant:DesiredInstanceCount"
-VARIANT = re.compile(r"endpoint/([^/]+)/variant/([^/]+)")
 PAGE = 50
 PLACE = ("ServiceNamespace", "ResourceId", "ScalableDimension")
 
@@ -38,32 +34,15 @@ def activities(cloud: Cloud) -> Table:
     return cloud.store.table("autoscaling.activities")
 
 
-def check_place(request: Document) -> None:
-    """Refuse by name what is scalable on AWS and not here."""
-    namespace, dimension = request["ServiceNamespace"], request.get("ScalableDimension", DIMENSION)
-    if namespace != NAMESPACE:
-        raise Refused(f"Unsupported: scaling of {namespace} is not part of the local cloud")
-    if dimension != DIMENSION:
-        raise Refused(f"Unsupported: scaling of {dimension} is not part of the local cloud")
-
-
-def variant(resource: str) -> tuple[str, str]:
-    """Return the endpoint and the variant that a resource id names."""
-    match = VARIANT.fullmatch(resource)
-    if match is None:
-        raise invalid(f"Unsupported resource ID {resource}: it is not endpoint/<name>/variant/<name>")
-    return match.group(1), match.group(2)
-
-
-def target_arn(cloud: Cloud, resource: str) -> str:
+def target_arn(cloud: Cloud, dimension: str, resource: str) -> str:
     """Return the ARN of a resource's scalable target, whether it is registered or not."""
-    digest = hashlib.sha256(f"{DIMENSION}|{resource}".encode()).hexdigest()[:29]
+    digest = hashlib.sha256(f"{dimension}|{resource}".encode()).hexdigest()[:29]
     return cloud.arn("application-autoscaling", f"scalable-target/0{digest}")
 
 
 def on_target(cloud: Cloud, request: Document) -> str:
     """Authorise on the scalable target of the resource that the request names."""
-    return target_arn(cloud, request["ResourceId"])
+    return target_arn(cloud, request["ScalableDimension"], request["ResourceId"])
 
 
 def missing(what: str, request: Document) -> ServiceError:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from atelier.cloud.context import Cloud, Refused
-from atelier.cloud.services.autoscaling.service import invalid, variant
+from atelier.cloud.services.autoscaling.scalables import of
+from atelier.cloud.services.autoscaling.service import invalid
 from atelier.cloud.store import Record
 
 Configuration = Mapping[str, Any]
 CONFIGURATION = "TargetTrackingScalingPolicyConfiguration"
-PREDEFINED = "SageMakerVariantInvocationsPerInstance"
 COOLDOWN = 300
 PERIOD = 60
 HIGH_PERIODS = 3
@@ -31,17 +31,8 @@ def check(configuration: Configuration) -> None:
         raise invalid("Give a CustomizedMetricSpecification or a PredefinedMetricSpecification")
     if configuration["TargetValue"] <= 0:
         raise invalid("TargetValue must be greater than 0")
-    if predefined is not None:
-        _check_predefined(predefined)
     if custom is not None:
         _check_custom(custom)
-
-
-def _check_predefined(metric: Mapping[str, Any]) -> None:
-    if metric["PredefinedMetricType"] != PREDEFINED:
-        raise Refused(f"Unsupported: {metric['PredefinedMetricType']} is not part of the local cloud")
-    if "ResourceLabel" in metric:
-        raise invalid(f"ResourceLabel is not for {PREDEFINED}")
 
 
 def _check_custom(metric: Mapping[str, Any]) -> None:
@@ -106,12 +97,5 @@ def _metric(policy: Record) -> dict[str, Any]:
     custom = policy[CONFIGURATION].get("CustomizedMetricSpecification")
     if custom is not None:
         return {"Dimensions": [], "Unit": None, **custom}
-    endpoint, name = variant(policy["ResourceId"])
-    dimensions = {"EndpointName": endpoint, "VariantName": name}
-    return {
-        "Namespace": "AWS/SageMaker",
-        "MetricName": "InvocationsPerInstance",
-        "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
-        "Statistic": "Sum",
-        "Unit": None,
-    }
+    predefined = policy[CONFIGURATION]["PredefinedMetricSpecification"]
+    return {**of(policy).watched(policy["ResourceId"], predefined), "Unit": None}

@@ -1,12 +1,14 @@
-"""Security groups: who may reach an instance; here all of them are on the loopback interface."""
+"""Security groups: who may reach what; all of it is on the loopback interface here, and nothing is held."""
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from atelier.cloud.context import Cloud, Refused
+from atelier.cloud.services.ec2 import interfaces
+from atelier.cloud.services.ec2.recorded import existing
+from atelier.cloud.services.ec2.rules import INGRESS, SIDES, rule, shown
 from atelier.cloud.services.ec2.service import (
     SERVICE,
     VPC,
@@ -14,7 +16,6 @@ from atelier.cloud.services.ec2.service import (
     filtered,
     found,
     groups,
-    instances,
     new_id,
     page,
     tags_of,
@@ -25,7 +26,6 @@ from atelier.cloud.services.resources import Made, Request, ResourceType
 from atelier.cloud.services.wire import Document, ServiceError, everything
 from atelier.cloud.store import Record
 
-RULE = {"IpProtocol", "FromPort", "ToPort", "CidrIp", "Description"}
 TYPE = "AWS::EC2::SecurityGroup"
 
 
@@ -34,90 +34,99 @@ def describe(cloud: Cloud, request: Document) -> Document:
     """List groups."""
     unsupported(request, ("GroupIds", "Filters", "MaxResults", "NextToken"), "DescribeSecurityGroups")
     rows = found(groups(cloud), request.get("GroupIds"), "InvalidGroup.NotFound", "security group")
-    shown, token = page(filtered(rows, request.get("Filters", ()), _values), request)
-    return {"SecurityGroups": [_shown(cloud, each) for each in shown], "NextToken": token}
+    listed, token = page(filtered(rows, request.get("Filters", ()), _values), request)
+    return {"SecurityGroups": [_shown(cloud, each) for each in listed], "NextToken": token}
 
 
 def _values(record: Record, name: str) -> Iterable[str] | None:
+    if name == "vpc-id":
+        return [record.get("VpcId", VPC)]
     members = {"group-id": "GroupId", "group-name": "GroupName"}
     return [record[members[name]]] if name in members else None
 
 
 def _shown(cloud: Cloud, record: Record) -> Document:
+    added = record.get("Added", {}).values()
+    rules = {
+        side: [*record[side], *(each["Rule"] for each in added if each["Side"] == side)] for side in SIDES
+    }
     return {
         "GroupId": record["GroupId"],
         "GroupName": record["GroupName"],
         "Description": record["Description"],
         "OwnerId": cloud.account,
-        "VpcId": VPC,
+        "VpcId": record.get("VpcId", VPC),
         "SecurityGroupArn": arn(cloud, record["GroupId"]),
-        "IpPermissions": [_permission(each) for each in record["Ingress"]],
-        "IpPermissionsEgress": [_permission(each) for each in record["Egress"]],
+        "IpPermissions": [shown(cloud, each) for each in rules["Ingress"]],
+        "IpPermissionsEgress": [shown(cloud, each) for each in rules["Egress"]],
         "Tags": tags_of(record),
     }
-
-
-def _permission(rule: Mapping[str, Any]) -> Document:
-    within = {"CidrIp": rule["CidrIp"], "Description": rule.get("Description")}
-    ports = {name: int(rule[name]) for name in ("FromPort", "ToPort") if name in rule}
-    ranges = [{key: value for key, value in within.items() if value is not None}]
-    return {"IpProtocol": str(rule["IpProtocol"]), **ports, "IpRanges": ranges}
 
 
 def create(cloud: Cloud, request: Request) -> Made:
     """Make a group."""
     given, id = request.properties, new_id("sg")
-    record = {"GroupId": id, "GroupName": given.get("GroupName", request.name), **_described(given)}
-    if any(each["GroupName"] == record["GroupName"] for _, each in groups(cloud).items()):
-        raise ServiceError("InvalidGroup.Duplicate", f"The group '{record['GroupName']}' exists already")
-    groups(cloud).put(id, record)
-    return Made(ref=id, attributes={"GroupId": id, "VpcId": VPC})
+    record = {"GroupId": id, "GroupName": given.get("GroupName", request.name), **_described(cloud, given)}
+    with groups(cloud).lock:
+        if any(_place(each) == _place(record) for _, each in groups(cloud).items()):
+            raise ServiceError("InvalidGroup.Duplicate", f"The group '{record['GroupName']}' exists already")
+        groups(cloud).put(id, record)
+    return _made(record)
 
 
 def update(cloud: Cloud, ref: str, request: Request) -> Made:
-    """Change a group's rules and tags; another name or description is another group."""
-    record, described = groups(cloud).get(ref) or {}, _described(request.properties)
+    """Change a group's rules and tags; another name, VPC or description is another group."""
+    record, described = groups(cloud).get(ref) or {}, _described(cloud, request.properties)
     name = request.properties.get("GroupName", record.get("GroupName"))
-    if (name, described["Description"]) != (record.get("GroupName"), record.get("Description")):
+    wanted = {**described, "GroupName": name}
+    if not record or any(wanted[each] != record.get(each) for each in ("GroupName", "Description")):
         return create(cloud, request)
-    groups(cloud).put(ref, {**record, **described})
-    return Made(ref=ref, attributes={"GroupId": ref, "VpcId": VPC})
+    if described["VpcId"] != record.get("VpcId", VPC):
+        return create(cloud, request)
+    return _made(groups(cloud).change(ref, **described))
+
+
+def _place(record: Record) -> tuple[str, str]:
+    return record["GroupName"], record.get("VpcId", VPC)
+
+
+def _made(record: Record) -> Made:
+    return Made(
+        ref=record["GroupId"], attributes={"GroupId": record["GroupId"], "VpcId": record.get("VpcId", VPC)}
+    )
 
 
 def delete(cloud: Cloud, ref: str, _properties: Mapping[str, Any]) -> None:
-    """Forget a group that no instance is in."""
-    users = [
-        id for id, each in instances(cloud).items() if ref in each["Groups"] and each["State"] != "terminated"
-    ]
-    if users:
-        raise ServiceError("DependencyViolation", f"resource {ref} has a dependent object: {users[0]}")
+    """Forget a group that nothing is in, and that no other group's rule names."""
+    if user := next(_users(cloud, ref), None):
+        raise ServiceError("DependencyViolation", f"resource {ref} has a dependent object: {user}")
     groups(cloud).delete(ref)
 
 
-def _described(given: Mapping[str, Any]) -> Record:
+def _users(cloud: Cloud, ref: str) -> Iterator[str]:
+    yield from interfaces.in_group(cloud, ref)
+    for id, each in groups(cloud).items():
+        added = (one["Rule"] for one in each.get("Added", {}).values())
+        if id != ref and any(
+            one.get("GroupId") == ref for one in (*each["Ingress"], *each["Egress"], *added)
+        ):
+            yield id
+
+
+def _described(cloud: Cloud, given: Mapping[str, Any]) -> Record:
     if not given.get("GroupDescription"):
         raise Refused(f"{TYPE} needs GroupDescription")
-    if given.get("VpcId") not in (None, "", VPC):
-        raise ServiceError("InvalidVpcID.NotFound", f"The vpc ID '{given['VpcId']}' does not exist")
+    vpc = given.get("VpcId") or VPC
+    if vpc != VPC:
+        existing(cloud, vpc, "InvalidVpcID.NotFound", "vpc")
     everywhere = [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0"}]
     return {
         "Description": given["GroupDescription"],
-        "Ingress": [_rule(each) for each in given.get("SecurityGroupIngress") or ()],
-        "Egress": [_rule(each) for each in given.get("SecurityGroupEgress") or everywhere],
+        "VpcId": vpc,
+        "Ingress": [rule(cloud, each, INGRESS) for each in given.get("SecurityGroupIngress") or ()],
+        "Egress": [rule(cloud, each, "Egress") for each in given.get("SecurityGroupEgress") or everywhere],
         "Tags": plain(given.get("Tags") or ()),
     }
-
-
-def _rule(rule: Mapping[str, Any]) -> Record:
-    if odd := sorted(rule.keys() - RULE):
-        raise Refused(f"Unsupported: {TYPE} rules' {odd[0]} is not part of the local cloud")
-    try:
-        ipaddress.ip_network(str(rule.get("CidrIp")))
-    except ValueError as error:
-        raise ServiceError(
-            "InvalidParameterValue", f"CIDR block {rule.get('CidrIp')} is malformed"
-        ) from error
-    return dict(rule)
 
 
 RESOURCE = ResourceType(

@@ -8,20 +8,24 @@ from collections.abc import Mapping
 from atelier.cloud.context import Cloud
 from atelier.cloud.services import query
 from atelier.cloud.services.ec2 import (
+    endpoints,
     groups,
     images,
     instances,
     launch,
     launch_templates,
     life,
+    routes,
+    rules,
     tags,
     volumes,
+    vpcs,
 )
 from atelier.cloud.services.ec2.service import SERVICE
 from atelier.cloud.services.plugin import Plugin
 from atelier.cloud.services.wire import Response
 
-OPERATIONS = (groups, images, instances, launch, launch_templates, tags, volumes)
+OPERATIONS = (endpoints, groups, images, instances, launch, launch_templates, routes, tags, volumes, vpcs)
 """The modules whose operations importing them registers."""
 
 
@@ -38,7 +42,14 @@ SERVICE.stop = life.stop
 PLUGIN = Plugin(
     scope="ec2",
     service=SERVICE,
-    resources=(groups.RESOURCE, launch_templates.RESOURCE),
+    resources=(
+        *vpcs.RESOURCES,
+        *routes.RESOURCES,
+        *endpoints.RESOURCES,
+        groups.RESOURCE,
+        *rules.RESOURCES,
+        launch_templates.RESOURCE,
+    ),
     rest=answer,
     refuse=query.refuse,
 )

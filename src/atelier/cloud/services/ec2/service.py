@@ -40,15 +40,38 @@ def templates(cloud: Cloud) -> Table:
     return cloud.store.table("ec2.templates")
 
 
+def _kept_as(kind: str) -> Callable[[Cloud], Table]:
+    return lambda cloud: cloud.store.table(f"ec2.{kind}s")
+
+
+NETWORK = {
+    "vpc": "vpc",
+    "subnet": "subnet",
+    "rtb": "route-table",
+    "igw": "internet-gateway",
+    "nat": "natgateway",
+    "eipalloc": "elastic-ip",
+    "vpce": "vpc-endpoint",
+    "fl": "vpc-flow-log",
+}
+"""What a network is made of, by what its id begins with; nothing is routed here, so it is recorded only."""
+
 TABLES: Mapping[str, Callable[[Cloud], Table]] = {
     "i": instances,
     "vol": volumes,
     "sg": groups,
     "lt": templates,
+    **{prefix: _kept_as(kind) for prefix, kind in NETWORK.items()},
 }
 """Where a resource is kept, by what its id begins with."""
 
-KINDS = {"i": "instance", "vol": "volume", "sg": "security-group", "lt": "launch-template"}
+KINDS = {
+    "i": "instance",
+    "vol": "volume",
+    "sg": "security-group",
+    "lt": "launch-template",
+    **NETWORK,
+}
 
 
 def new_id(kind: str) -> str:

@@ -62,9 +62,10 @@ class Log:
 class Access:
     """A role, assumed as SageMaker does it, and again when its credentials age."""
 
-    def __init__(self, cloud: Cloud, role_arn: str, session: str) -> None:
+    def __init__(self, cloud: Cloud, role_arn: str, session: str, *, service: str = PRINCIPAL) -> None:
         self._cloud = cloud
         self._role_arn = role_arn
+        self._service = service
         self._session = session
         self._credentials: Credentials | None = None
         self._since = 0.0
@@ -109,11 +110,11 @@ class Access:
 
     def _assume(self) -> Credentials:
         try:
-            return self._cloud.identity.assume(self._role_arn, service=PRINCIPAL, session=self._session)
+            return self._cloud.identity.assume(self._role_arn, service=self._service, session=self._session)
         except Refused as error:
             message = (
                 f"Could not assume role {self._role_arn}. Please ensure that the role exists and allows"
-                f" principal '{PRINCIPAL}' to assume the role: {error}"
+                f" principal '{self._service}' to assume the role: {error}"
             )
             raise RoleError(message) from error
 

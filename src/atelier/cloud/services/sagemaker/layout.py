@@ -67,7 +67,11 @@ def _configuration(request: Document) -> dict[str, Any]:
         "inputdataconfig": {
             channel["ChannelName"]: {
                 "TrainingInputMode": "File",
-                "S3DistributionType": "FullyReplicated",
+                **(
+                    {"S3DistributionType": "FullyReplicated"}
+                    if "S3DataSource" in channel["DataSource"]
+                    else {}
+                ),
                 "RecordWrapperType": "None",
                 **({"ContentType": channel["ContentType"]} if channel.get("ContentType") else {}),
             }

@@ -21,7 +21,8 @@ def page(
     *what* is the prefix of the name's member (``Endpoint``), *status* the member that ``StatusEquals`` means.
     """
     rows = [row for _, row in table.items() if _wanted(row, request, what, status)]
-    key = {"Name": f"{what}Name", "Status": status or ""}.get(request.get("SortBy", ""), "CreationTime")
+    keys = {"Name": f"{what}Name", "Status": status or "", "LastModifiedTime": "LastModifiedTime"}
+    key = keys.get(request.get("SortBy", ""), "CreationTime")
     rows.sort(key=lambda row: str(row[key]), reverse=request.get("SortOrder", "Descending") == "Descending")
     first = _offset(request.get("NextToken"))
     last = first + request.get("MaxResults", PAGE)

@@ -15,6 +15,8 @@ from atelier.cloud.services.sagemaker import (
     deployment,
     live,
     models,
+    notebook_instances,
+    notebook_scripts,
     runtime,
     scaling,
     tags,
@@ -24,12 +26,13 @@ from atelier.cloud.services.sagemaker import (
 from atelier.cloud.services.sagemaker import endpoints as endpoints_api
 from atelier.cloud.services.sagemaker.integrations import INTEGRATIONS
 from atelier.cloud.services.sagemaker.journal import Journal
+from atelier.cloud.services.sagemaker.notebook_resources import NOTEBOOK_RESOURCES
 from atelier.cloud.services.sagemaker.resources import RESOURCES
 from atelier.cloud.services.sagemaker.service import SERVICE, endpoints, jobs
 
 STOPPED = "InternalServerError: the local cloud was stopped while"
 
-API = (training, models, endpoints_api, scaling, tags)
+API = (training, models, endpoints_api, scaling, tags, notebook_instances, notebook_scripts)
 """The modules whose import registers their operations."""
 
 logger = logging.getLogger(__name__)
@@ -46,6 +49,7 @@ def start(cloud: Cloud) -> None:
     for name, record in endpoints(cloud).items():
         _take_up(cloud, name, record["EndpointStatus"], record.get("deployment"))
     backlogs.take_up(cloud)
+    notebook_instances.take_up(cloud)
     live.of(cloud).keep(cloud.spawn(telemetry.report, cloud, live.of(cloud)))
 
 
@@ -94,7 +98,7 @@ SERVICE.stop = stop
 PLUGIN = Plugin(
     scope="sagemaker",
     service=SERVICE,
-    resources=RESOURCES,
+    resources=(*RESOURCES, *NOTEBOOK_RESOURCES),
     rest=runtime.answer,
     integrations=INTEGRATIONS,
 )

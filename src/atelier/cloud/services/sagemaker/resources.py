@@ -56,13 +56,13 @@ def last(reference: str) -> str:
 
 def _create_model(cloud: Cloud, request: Request) -> Made:
     document = _input("CreateModel", request, "ModelName")
-    made = _call(cloud, "CreateModel", document)
+    made = call(cloud, "CreateModel", document)
     return Made(ref=made["ModelArn"], attributes={"ModelName": document["ModelName"]})
 
 
 def _create_config(cloud: Cloud, request: Request) -> Made:
     document = _input("CreateEndpointConfig", request, "EndpointConfigName")
-    made = _call(cloud, "CreateEndpointConfig", document)
+    made = call(cloud, "CreateEndpointConfig", document)
     name = document["EndpointConfigName"]
     return Made(ref=made["EndpointConfigArn"], attributes={"EndpointConfigName": name})
 
@@ -70,7 +70,7 @@ def _create_config(cloud: Cloud, request: Request) -> Made:
 def _create_endpoint(cloud: Cloud, request: Request) -> Made:
     named = {"EndpointName": request.name.rstrip("-"), **request.properties}
     document = _input("CreateEndpoint", replace(request, properties=named), "EndpointName")
-    made = _call(cloud, "CreateEndpoint", document)
+    made = call(cloud, "CreateEndpoint", document)
     try:
         _await(cloud, document["EndpointName"])
     except Refused:  # CloudFormation knows no resource yet that it could take back
@@ -86,7 +86,7 @@ def _update_endpoint(cloud: Cloud, reference: str, request: Request) -> Made:
         return _create_endpoint(cloud, request)
     if (endpoints(cloud).get(name) or {}).get("EndpointConfigName") != document["EndpointConfigName"]:
         parts = {"EndpointName": name, "EndpointConfigName": document["EndpointConfigName"]}
-        _call(cloud, "UpdateEndpoint", parts)
+        call(cloud, "UpdateEndpoint", parts)
         _await(cloud, name)
     return Made(ref=reference, attributes={"EndpointName": name})
 
@@ -109,19 +109,19 @@ def _replacing(create: Callable[[Cloud, Request], Made], name_member: str) -> Up
 
 def _delete_model(cloud: Cloud, reference: str, _properties: Mapping[str, Any]) -> None:
     if last(reference) in models(cloud):
-        _call(cloud, "DeleteModel", {"ModelName": last(reference)})
+        call(cloud, "DeleteModel", {"ModelName": last(reference)})
 
 
 def _delete_config(cloud: Cloud, reference: str, _properties: Mapping[str, Any]) -> None:
     if last(reference) in configs(cloud):
-        _call(cloud, "DeleteEndpointConfig", {"EndpointConfigName": last(reference)})
+        call(cloud, "DeleteEndpointConfig", {"EndpointConfigName": last(reference)})
 
 
 def _delete_endpoint(cloud: Cloud, reference: str, _properties: Mapping[str, Any]) -> None:
     name = last(reference)
     if name in endpoints(cloud):
         _settle(cloud, name)
-        _call(cloud, "DeleteEndpoint", {"EndpointName": name})
+        call(cloud, "DeleteEndpoint", {"EndpointName": name})
         _settle(cloud, name)
 
 
@@ -141,7 +141,8 @@ def _settle(cloud: Cloud, name: str) -> None:
         waiting.wait(POLL)
 
 
-def _call(cloud: Cloud, operation: str, document: Document) -> Document:
+def call(cloud: Cloud, operation: str, document: Document) -> Document:
+    """Call an operation as the stack's owner; what it refuses is the resource's failure."""
     try:
         return SERVICE.call(cloud, operation, document)
     except ServiceError as error:

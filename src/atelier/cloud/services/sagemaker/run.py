@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from atelier.cloud.context import Cloud, Container, Fault, Refused, Running
+from atelier.cloud.services.sagemaker import network
 from atelier.cloud.services.sagemaker.access import Access, RoleError
 from atelier.cloud.services.sagemaker.capacity import size_of
 from atelier.cloud.services.sagemaker.images import Image, ImageError, resolve
@@ -148,6 +149,8 @@ class Run:
 
     def _download(self, layout: Layout) -> None:
         for channel in self._record.get("InputDataConfig", []):
+            if network.source(channel):
+                continue
             uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
             folder = layout.channel(channel["ChannelName"])
             folder.mkdir(parents=True)
@@ -221,6 +224,7 @@ class Run:
             arguments=("train",),
             environment=environment,
             root=layout.root,
+            mounts=network.mounts(self._cloud, self._record),
             hostname=HOST,
             size=size_of(self._record["ResourceConfig"]["InstanceType"]),
             is_isolated=is_isolated,

@@ -63,6 +63,16 @@ def endpoints(cloud: Cloud) -> Table:
     return cloud.store.table("sagemaker.endpoints")
 
 
+def notebook_instances(cloud: Cloud) -> Table:
+    """Return the notebook instances' records."""
+    return cloud.store.table("sagemaker.notebook-instances")
+
+
+def lifecycle_configs(cloud: Cloud) -> Table:
+    """Return the records of notebook instances' lifecycle configurations."""
+    return cloud.store.table("sagemaker.lifecycle-configs")
+
+
 def requests(cloud: Cloud) -> Table:
     """Return the requests of asynchronous endpoints that are not answered yet."""
     return cloud.store.table("sagemaker.async-requests")

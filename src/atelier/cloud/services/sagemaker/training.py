@@ -6,7 +6,7 @@ from typing import Any
 
 from atelier.cloud.context import Cloud, Refused
 from atelier.cloud.services.roles import pass_role
-from atelier.cloud.services.sagemaker import capacity, live, metrics
+from atelier.cloud.services.sagemaker import capacity, live, metrics, network
 from atelier.cloud.services.sagemaker.access import check
 from atelier.cloud.services.sagemaker.listing import page, summary
 from atelier.cloud.services.sagemaker.run import Run
@@ -44,6 +44,7 @@ def create(cloud: Cloud, request: Document) -> Document:
     pass_role(cloud, request["RoleArn"], PRINCIPAL)
     name = request["TrainingJobName"]
     check(cloud, request["RoleArn"], name)
+    network.check(cloud, request)
     record = _record(cloud, request)
     with jobs(cloud).lock:
         if name in jobs(cloud):
@@ -61,8 +62,10 @@ def create(cloud: Cloud, request: Document) -> Document:
 
 @SERVICE.operation("DescribeTrainingJob", on=ON)
 def describe(cloud: Cloud, request: Document) -> Document:
-    """Return the job; the metrics of a running one are the latest of its log."""
+    """Return the job; the metrics of a running one are the latest of its log, and it has no model yet."""
     record = find(cloud, request["TrainingJobName"])
+    if not record["ModelArtifacts"]:
+        del record["ModelArtifacts"]  # SDKs hold it to its one member, which is required
     run = live.of(cloud).runs.get(request["TrainingJobName"])
     if run is not None and not run.ended.is_set():
         record["FinalMetricDataList"] = run.metrics.latest()
@@ -127,6 +130,7 @@ def _check(request: Document) -> None:
         "TrainingJobName", "HyperParameters", "AlgorithmSpecification", "RoleArn", "InputDataConfig",
         "OutputDataConfig", "ResourceConfig", "StoppingCondition", "Tags", "EnableManagedSpotTraining",
         "CheckpointConfig", "Environment", "ProfilerConfig", "EnableNetworkIsolation",
+        "VpcConfig",
     )  # fmt: skip
     only("ProfilerConfig", request.get("ProfilerConfig", {}), "DisableProfiler")
     _check_algorithm(request.get("AlgorithmSpecification", {}))
@@ -194,7 +198,12 @@ def _check_channel(channel: Document) -> None:
     exactly(f"{where}.CompressionType", channel.get("CompressionType"), "None")
     exactly(f"{where}.RecordWrapperType", channel.get("RecordWrapperType"), "None")
     exactly(f"{where}.InputMode", channel.get("InputMode"), "File")
-    only(f"{where}.DataSource", channel["DataSource"], "S3DataSource")
+    only(f"{where}.DataSource", channel["DataSource"], "S3DataSource", "FileSystemDataSource")
+    if directory := network.source(channel):
+        if channel["DataSource"].get("S3DataSource"):
+            raise invalid(f"{where}.DataSource: either S3DataSource or FileSystemDataSource, not both")
+        network.check_source(f"{where}.FileSystemDataSource", directory)
+        return
     source = channel["DataSource"].get("S3DataSource")
     if not source:
         raise invalid(f"{where}.DataSource.S3DataSource is required")

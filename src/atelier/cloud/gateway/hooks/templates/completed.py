@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 
 from atelier.cloud.context import Refused
 from atelier.cloud.gateway.hooks.private import use
+from atelier.cloud.gateway.hooks.templates import distributions
 
 Properties = Mapping[str, Any]
 After = Callable[[str, Properties], None]
@@ -237,6 +238,7 @@ def state_machine(arn: str, properties: Properties) -> None:
 
 
 AFTER: Mapping[str, After] = {
+    **distributions.AFTER,
     "AWS::ApiGateway::Method": method,
     "AWS::ApiGateway::RestApi": rest_api,
     "AWS::ApiGateway::Stage": stage,

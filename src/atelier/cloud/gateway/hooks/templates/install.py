@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from atelier.cloud.gateway.hooks import schedule, state
+from atelier.cloud.gateway.hooks.federation import operations as federation
 from atelier.cloud.gateway.hooks.private import replace, use
-from atelier.cloud.gateway.hooks.templates import completed, required, secrets, vouched
+from atelier.cloud.gateway.hooks.templates import completed, distributions, required, secrets, vouched
 
 PROVISIONERS = "services.cloudformation.provisioners"
 
@@ -36,6 +37,12 @@ def install(ours: Mapping[str, frozenset[str]]) -> None:
         "update": schedule.update,
         "delete": schedule.delete,
     }
+    handlers[federation.TYPE] = {
+        "create": federation.resource_create,
+        "update": federation.resource_update,
+        "delete": federation.resource_delete,
+    }
+    distributions.own_names(handlers)
     for kind in {*completed.AFTER, *required.BEFORE, *required.BEFORE_DELETE}:
         _wrap(handlers[kind], required.BEFORE.get(kind), completed.AFTER.get(kind))
         if check := required.BEFORE_DELETE.get(kind):

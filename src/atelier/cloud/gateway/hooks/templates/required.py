@@ -9,6 +9,7 @@ from typing import Any
 from atelier.cloud.context import Refused
 from atelier.cloud.gateway.hooks import encryption, policies, rules, scheduler
 from atelier.cloud.gateway.hooks.private import use
+from atelier.cloud.gateway.hooks.templates import distributions
 from atelier.cloud.gateway.hooks.templates.completed import is_true
 from atelier.cloud.gateway.settings import REGION
 
@@ -18,6 +19,7 @@ Before = Callable[[Properties], None]
 
 def used() -> None:
     """Check at start what this module calls later."""
+    distributions.used()
     use("services.s3", "_buckets", checked=False)
     use("services.s3", "_bucket_has_versions", "name")
     use("services.dynamodb", "_tables", checked=False)
@@ -114,6 +116,7 @@ def keep_protected_table(name: str, _properties: Properties) -> None:
 
 
 BEFORE: Mapping[str, Before] = {
+    **distributions.BEFORE,
     "AWS::ApiGateway::Stage": stage,
     "AWS::Events::Rule": rule,
     "AWS::Lambda::EventSourceMapping": event_source,

@@ -45,6 +45,9 @@ VOUCHED: Mapping[str, frozenset[str]] = {
     "AWS::CloudFormation::CustomResource": _words("*"),
     "AWS::CloudFormation::Stack": _words("Parameters Tags TemplateURL"),
     "AWS::CloudFormation::WaitConditionHandle": _words(""),
+    "AWS::CloudFront::Distribution": _words("DistributionConfig Tags"),
+    "AWS::CloudFront::OriginAccessControl": _words("OriginAccessControlConfig"),
+    "AWS::CloudFront::ResponseHeadersPolicy": _words("ResponseHeadersPolicyConfig"),
     "AWS::CloudWatch::Alarm": _words(
         "ActionsEnabled AlarmActions AlarmDescription AlarmName ComparisonOperator DatapointsToAlarm"
         " Dimensions EvaluationPeriods InsufficientDataActions MetricName Namespace OKActions Period"
@@ -61,6 +64,7 @@ VOUCHED: Mapping[str, frozenset[str]] = {
     ),
     "AWS::IAM::InstanceProfile": _words("InstanceProfileName Path Roles"),
     "AWS::IAM::ManagedPolicy": _words("Description Groups ManagedPolicyName Path PolicyDocument Roles Users"),
+    "AWS::IAM::OIDCProvider": _words("ClientIdList Tags ThumbprintList Url"),
     "AWS::IAM::Policy": _words("Groups PolicyDocument PolicyName Roles Users"),
     "AWS::IAM::Role": _words(
         "AssumeRolePolicyDocument Description ManagedPolicyArns MaxSessionDuration Path PermissionsBoundary"

@@ -1,0 +1,1 @@
+"""Elastic Container Service on Fargate: tasks really run, deployments really roll."""

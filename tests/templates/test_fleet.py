@@ -1,0 +1,211 @@
+"""The promises of the serving fleet's stacks."""
+
+import json
+
+import pytest
+
+from atelier import synth
+from atelier.contract import fleet, tables
+
+
+@pytest.fixture(scope="module")
+def stack():
+    return json.loads(synth.text("serving-fleet"))
+
+
+@pytest.fixture(scope="module")
+def resources(stack):
+    return stack["Resources"]
+
+
+def statements(resources, role):
+    return resources[role]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+
+
+def actions(resources, role):
+    found = [each["Fn::If"][1] if "Fn::If" in each else each for each in statements(resources, role)]
+    return {action for each in found for action in each["Action"]}
+
+
+def kind(resources, name):
+    return {title: each["Properties"] for title, each in resources.items() if each["Type"] == name}
+
+
+def test_a_deployment_that_fails_goes_back_and_never_takes_a_task_away_before_another_is_there(resources):
+    said = resources["Service"]["Properties"]["DeploymentConfiguration"]
+
+    assert {"Enable": True, "Rollback": True} == said["DeploymentCircuitBreaker"]
+    assert (100, 200) == (said["MinimumHealthyPercent"], said["MaximumPercent"])
+
+
+def test_the_number_of_tasks_is_what_a_deployment_finds_and_none_at_first(stack, resources):
+    assert {"Ref": "FleetTasks"} == resources["Service"]["Properties"]["DesiredCount"]
+    assert "0" == stack["Parameters"]["FleetTasks"]["Default"]
+
+
+def test_a_task_reads_the_fleets_models_and_their_name_and_writes_nothing(resources):
+    assert {
+        "s3:GetObject",
+        "s3:GetObjectVersion",
+        "ssm:GetParameter",
+        "elasticfilesystem:ClientMount",
+    } == actions(resources, "TaskRole")
+    (models, *_) = statements(resources, "TaskRole")
+    assert [{"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::${{ModelsBucketName}}/{fleet.PREFIX}*"}] == models[
+        "Resource"
+    ]
+
+
+def test_tasks_are_in_private_subnets_and_reached_by_the_load_balancer_alone(resources):
+    network = resources["Service"]["Properties"]["NetworkConfiguration"]["AwsvpcConfiguration"]
+    (door,) = resources["TaskGroup"]["Properties"]["SecurityGroupIngress"]
+
+    assert ("DISABLED", {"Fn::Split": [",", {"Ref": "PrivateSubnetIds"}]}) == (
+        network["AssignPublicIp"],
+        network["Subnets"],
+    )
+    assert {"Fn::GetAtt": ["FrontGroup", "GroupId"]} == door["SourceSecurityGroupId"]
+
+
+def test_the_template_names_no_version_of_the_parameter(resources):
+    (container,) = resources["Task"]["Properties"]["ContainerDefinitions"]
+    variables = {each["Name"]: each["Value"] for each in container["Environment"]}
+
+    assert {"Fn::Sub": "/${Prefix}/fleet/model"} == variables[fleet.MODEL_PARAMETER]
+    assert (fleet.CONTAINER, ["fleet"]) == (container["Name"], container["Command"])
+
+
+def test_shared_files_are_mounted_read_only(resources):
+    (container,) = resources["Task"]["Properties"]["ContainerDefinitions"]
+    condition, (mount,), nothing = container["MountPoints"]["Fn::If"]
+
+    assert ("HasFileSystem", True, {"Ref": "AWS::NoValue"}) == (condition, mount["ReadOnly"], nothing)
+
+
+def test_with_a_certificate_plain_http_only_leads_to_tls(resources):
+    condition, redirect, refusal = resources["Plain"]["Properties"]["DefaultActions"][0]["Fn::If"]
+
+    assert ("HasCertificate", "redirect", "fixed-response") == (condition, redirect["Type"], refusal["Type"])
+    assert "HasCertificate" == resources["Secure"]["Condition"]
+    assert {"Fn::If": ["HasCertificate", {"Ref": "Secure"}, {"Ref": "Plain"}]} == resources["ForwardingRule"][
+        "Properties"
+    ]["ListenerArn"]
+
+
+def test_clients_ask_at_the_name_that_the_certificate_is_for(stack):
+    (_, (scheme, name)) = stack["Outputs"]["FleetUrl"]["Value"]["Fn::Join"]
+
+    assert {"Fn::If": ["HasCertificate", "https://", "http://"]} == scheme
+    assert {"Fn::If": ["HasDomain", {"Ref": "FleetDomain"}, {"Fn::GetAtt": ["Balancer", "DNSName"]}]} == name
+
+
+@pytest.mark.parametrize(
+    ("name", "domain", "certificate"),
+    [
+        ("serving-fleet", "FleetDomain", "FleetCertificateArn"),
+        ("docs-site", "DocsDomain", "DocsCertificateArn"),
+    ],
+)
+def test_a_name_of_ones_own_needs_its_certificate(name, domain, certificate):
+    (assertion,) = json.loads(synth.text(name))["Rules"]["DomainHasCertificate"]["Assertions"]
+
+    assert {
+        "Fn::Or": [
+            {"Fn::Equals": [{"Ref": domain}, ""]},
+            {"Fn::Not": [{"Fn::Equals": [{"Ref": certificate}, ""]}]},
+        ]
+    } == assertion["Assert"]
+    assert f"{domain} needs {certificate}" in assertion["AssertDescription"]
+
+
+def test_only_the_two_functions_change_what_is_served(resources):
+    writers = {
+        title
+        for title, each in resources.items()
+        if each["Type"] == "AWS::IAM::Role"
+        and {"ssm:PutParameter", "ecs:UpdateService"} & actions(resources, title)
+    }
+
+    assert {"LandingRole", "ReportRole"} == writers
+
+
+def test_what_lands_is_gathered_and_what_fails_is_kept_and_told(resources):
+    (source,) = kind(resources, "AWS::Lambda::EventSourceMapping").values()
+    queue = resources["Landings"]["Properties"]
+
+    assert {"Ref": "FleetWindowSeconds"} == source["MaximumBatchingWindowInSeconds"]
+    assert ["ReportBatchItemFailures"] == source["FunctionResponseTypes"]
+    assert {"Fn::GetAtt": ["LandingsAside", "Arn"]} == queue["RedrivePolicy"]["deadLetterTargetArn"]
+    assert queue["VisibilityTimeout"] >= 6 * resources["Landing"]["Properties"]["Timeout"]
+    assert {"Ref": "Reports"} in resources["LandingsAsideAlarm"]["Properties"]["AlarmActions"]
+
+
+def test_the_end_of_a_deployment_is_told_and_looked_at(resources):
+    rule = resources["DeploymentRule"]["Properties"]
+
+    assert [{"Ref": "Service"}] == rule["EventPattern"]["resources"]
+    assert {"SERVICE_DEPLOYMENT_COMPLETED", "SERVICE_DEPLOYMENT_FAILED"} == set(
+        rule["EventPattern"]["detail"]["eventName"]
+    )
+    assert ["Report", "Landings"] == [each["Id"] for each in rule["Targets"]]
+
+
+def test_the_bucket_is_looked_at_now_and_then_whatever_events_came(resources):
+    clock, (policy,) = resources["ClockRule"]["Properties"], kind(resources, "AWS::SQS::QueuePolicy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+
+    assert [{"Fn::GetAtt": ["Landings", "Arn"]}] == [each["Arn"] for each in clock["Targets"]]
+    assert {"Fn::GetAtt": ["ClockRule", "Arn"]} in statement["Condition"]["ArnEquals"]["aws:SourceArn"]
+
+
+def test_a_revision_is_made_of_the_fleets_family_alone_with_its_own_roles(resources):
+    making = next(
+        each
+        for each in statements(resources, "LandingRole")
+        if "ecs:RegisterTaskDefinition" in each["Action"]
+    )
+    passing = next(each for each in statements(resources, "LandingRole") if "iam:PassRole" in each["Action"])
+
+    (family,) = making["Resource"]
+    assert family["Fn::Sub"].endswith(":task-definition/${Prefix}-fleet:*")
+    assert [{"Fn::GetAtt": [each, "Arn"]} for each in ("ExecutionRole", "TaskRole")] == passing["Resource"]
+    assert {"iam:PassedToService": "ecs-tasks.amazonaws.com"} == passing["Condition"]["StringEquals"]
+
+
+def test_models_have_versions_and_their_landing_is_an_event():
+    found = json.loads(synth.text("shared-models"))["Resources"]
+    bucket = found["ModelsBucket"]["Properties"]
+
+    assert "Enabled" == bucket["VersioningConfiguration"]["Status"]
+    assert bucket["NotificationConfiguration"]["EventBridgeConfiguration"]["EventBridgeEnabled"]
+    assert [tables.FLEET.indexes[0].name] == [
+        each["IndexName"] for each in found["FleetHistory"]["Properties"]["GlobalSecondaryIndexes"]
+    ]
+
+
+def test_the_version_that_serves_outlasts_a_hundred_that_land_after_it_under_its_name():
+    bucket = json.loads(synth.text("shared-models"))["Resources"]["ModelsBucket"]["Properties"]
+    rules = [rule.get("NoncurrentVersionExpiration") for rule in bucket["LifecycleConfiguration"]["Rules"]]
+
+    assert [{"NoncurrentDays": 90, "NewerNoncurrentVersions": 100}] == [rule for rule in rules if rule]
+
+
+def test_only_load_balancers_write_access_logs():
+    policy = json.loads(synth.text("shared-models"))["Resources"]["FleetLogsPolicy"]["Properties"]
+    deny, write = policy["PolicyDocument"]["Statement"]
+
+    assert ("Deny", {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}) == (
+        deny["Effect"],
+        write["Principal"],
+    )
+    assert ["s3:PutObject"] == write["Action"]
+
+
+def test_publishing_may_write_to_the_fleet_only_where_there_is_one():
+    pipeline = json.loads(synth.text("training-pipeline"))
+    fed = [each["Fn::If"] for each in statements(pipeline["Resources"], "PublishRole") if "Fn::If" in each]
+
+    assert [("HasFleet", {"Ref": "AWS::NoValue"})] * 2 == [(each[0], each[2]) for each in fed]
+    assert ["HasFleet", {"Ref": "FleetBucketName"}, fleet.NO_BUCKET] == pipeline["Resources"]["Publish"][
+        "Properties"
+    ]["Environment"]["Variables"]["FLEET_BUCKET"]["Fn::If"]
