@@ -68,7 +68,7 @@ def jupyter():
     server.server_close()
 
 
-def used(seconds, state="idle"):
+def used(seconds, state):
     """Something that was used so many seconds ago."""
     moment = datetime.now(UTC) - timedelta(seconds=seconds)
     return {"last_activity": moment.isoformat().replace("+00:00", "Z"), "execution_state": state}
@@ -99,16 +99,19 @@ def test_a_shell_reads_the_script(stack):
     ("kernels", "terminals", "is_busy"),
     [
         ([], [], False),
-        ([used(3600)], [used(3600)], False),
-        ([used(3600, "busy")], [], True),
-        ([used(5)], [], True),
-        ([], [used(5)], True),
+        ([(3600, "idle")], [(3600, "idle")], False),
+        ([(3600, "busy")], [], True),
+        ([(5, "idle")], [], True),
+        ([], [(5, "idle")], True),
     ],
 )
 def test_work_is_a_kernel_that_computes_or_something_used_just_now(
     jupyter, tmp_path, kernels, terminals, is_busy
 ):
-    jupyter.said = {"/api/kernels": kernels, "/api/terminals": terminals}
+    jupyter.said = {
+        "/api/kernels": [used(*each) for each in kernels],
+        "/api/terminals": [used(*each) for each in terminals],
+    }
 
     assert is_busy is (0 == run("is_busy", tmp_path, JUPYTER=jupyter.place).returncode)
 
