@@ -13,7 +13,12 @@ from atelier.templates.parts import Text
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 HTTP, HTTPS = 80, 443
-DRAIN_SECONDS = 30
+IDLE_SECONDS = 60
+"""For so long a request may wait for its answer."""
+
+DRAIN_SECONDS = 70
+"""Longer than any request: a task that leaves cuts none off."""
+
 LOG_PREFIX = "fleet"
 
 
@@ -85,7 +90,7 @@ def load_balancer(outer: ec2.SecurityGroup) -> elb.LoadBalancer:
         "access_logs.s3.bucket": Ref(own.LOGS),
         "access_logs.s3.prefix": LOG_PREFIX,
         "routing.http.drop_invalid_header_fields.enabled": "true",
-        "idle_timeout.timeout_seconds": "60",
+        "idle_timeout.timeout_seconds": str(IDLE_SECONDS),
     }
     return elb.LoadBalancer(
         "Balancer",

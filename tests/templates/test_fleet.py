@@ -1,11 +1,15 @@
 """The promises of the serving fleet's stacks."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from atelier import synth
 from atelier.contract import fleet, tables
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +94,27 @@ def test_with_a_certificate_plain_http_only_leads_to_tls(resources):
     assert {"Fn::If": ["HasCertificate", {"Ref": "Secure"}, {"Ref": "Plain"}]} == resources["ForwardingRule"][
         "Properties"
     ]["ListenerArn"]
+
+
+def test_a_task_that_leaves_has_longer_than_any_request_may_last(resources):
+    balancer, targets = (resources[each]["Properties"] for each in ("Balancer", "Targets"))
+    idle, delay = (
+        int(next(each["Value"] for each in attributes if each["Key"] == key))
+        for attributes, key in (
+            (balancer["LoadBalancerAttributes"], "idle_timeout.timeout_seconds"),
+            (targets["TargetGroupAttributes"], "deregistration_delay.timeout_seconds"),
+        )
+    )
+    (container,) = resources["Task"]["Properties"]["ContainerDefinitions"]
+    server = (ROOT / "images/training/gpt_neo/gpt_neo/fleet.py").read_text()
+    drain, keep_alive = (
+        int(re.search(rf"^{name}_SECONDS = (\d+)$", server, re.MULTILINE)[1])
+        for name in ("DRAIN", "KEEP_ALIVE")
+    )
+
+    assert idle < delay
+    assert idle < keep_alive
+    assert idle < drain < container["StopTimeout"] <= 120  # the most that Fargate takes
 
 
 def test_clients_ask_at_the_name_that_the_certificate_is_for(stack):
