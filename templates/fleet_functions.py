@@ -151,6 +151,7 @@ def permissions(
         allow(["s3:ListBucket", "s3:ListBucketVersions"], parts.bucket_arn(whole)),
         allow(["dynamodb:GetItem", "dynamodb:PutItem"], table),
         allow(["ssm:GetParameter", "ssm:PutParameter"], parameter),
+        allow(["ssm:GetParameter"], arn("ssm", f"parameter{fleet.parameter('${Prefix}')}:*")),
         allow(["ecs:DescribeServices", "ecs:UpdateService"], Ref(service)),
         allow(["ecs:DescribeTaskDefinition"], "*"),
         allow(["ecs:RegisterTaskDefinition", "ecs:TagResource"], revisions),

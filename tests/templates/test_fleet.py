@@ -154,6 +154,18 @@ def test_only_the_two_functions_change_what_is_served(resources):
     assert {"LandingRole", "ReportRole"} == writers
 
 
+def test_the_two_functions_may_read_what_each_version_of_the_parameter_names(resources):
+    for title in ("LandingRole", "ReportRole"):
+        read = [
+            place["Fn::Sub"].rpartition(":")[2]
+            for each in statements(resources, title)
+            if "ssm:GetParameter" in each["Action"]
+            for place in each["Resource"]
+        ]
+
+        assert ["parameter/${Prefix}/fleet/model", "*"] == read
+
+
 def test_what_lands_is_gathered_and_what_fails_is_kept_and_told(resources):
     (source,) = kind(resources, "AWS::Lambda::EventSourceMapping").values()
     queue = resources["Landings"]["Properties"]
