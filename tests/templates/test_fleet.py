@@ -71,6 +71,20 @@ def test_tasks_are_in_private_subnets_and_reached_by_the_load_balancer_alone(res
     assert {"Fn::GetAtt": ["FrontGroup", "GroupId"]} == door["SourceSecurityGroupId"]
 
 
+def test_the_load_balancer_gets_out_to_the_tasks_alone_and_they_to_aws_by_tls(resources):
+    (nowhere,) = resources["FrontGroup"]["Properties"]["SecurityGroupEgress"]
+    (aws,) = resources["TaskGroup"]["Properties"]["SecurityGroupEgress"]
+    out = resources["ToTasks"]["Properties"]
+
+    assert "127.0.0.1/32" == nowhere["CidrIp"]
+    assert [{"Fn::GetAtt": [each, "GroupId"]} for each in ("FrontGroup", "TaskGroup")] == [
+        out["GroupId"],
+        out["DestinationSecurityGroupId"],
+    ]
+    assert (fleet.PORT, fleet.PORT) == (out["FromPort"], out["ToPort"])
+    assert ("tcp", 443, 443) == (aws["IpProtocol"], aws["FromPort"], aws["ToPort"])
+
+
 def test_the_template_names_no_version_of_the_parameter(resources):
     (container,) = resources["Task"]["Properties"]["ContainerDefinitions"]
     variables = {each["Name"]: each["Value"] for each in container["Environment"]}
