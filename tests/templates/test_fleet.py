@@ -202,11 +202,26 @@ def test_the_end_of_a_deployment_is_told_and_looked_at(resources):
 
 
 def test_the_bucket_is_looked_at_now_and_then_whatever_events_came(resources):
-    clock, (policy,) = resources["ClockRule"]["Properties"], kind(resources, "AWS::SQS::QueuePolicy").values()
+    clock, policy = (resources[each]["Properties"] for each in ("ClockRule", "LandingsPolicy"))
     (statement,) = policy["PolicyDocument"]["Statement"]
 
     assert [{"Fn::GetAtt": ["Landings", "Arn"]}] == [each["Arn"] for each in clock["Targets"]]
     assert {"Fn::GetAtt": ["ClockRule", "Arn"]} in statement["Condition"]["ArnEquals"]["aws:SourceArn"]
+
+
+def test_what_eventbridge_cannot_deliver_is_put_aside(resources):
+    rules = kind(resources, "AWS::Events::Rule")
+    (statement,) = resources["LandingsAsidePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    aside = {"Fn::GetAtt": ["LandingsAside", "Arn"]}
+
+    assert [aside] * 4 == [
+        target["DeadLetterConfig"]["Arn"] for rule in rules.values() for target in rule["Targets"]
+    ]
+    assert aside == statement["Resource"]
+    assert [{"Fn::GetAtt": [title, "Arn"]} for title in rules] == sorted(
+        statement["Condition"]["ArnEquals"]["aws:SourceArn"],
+        key=lambda each: [*rules].index(each["Fn::GetAtt"][0]),
+    )
 
 
 def test_a_revision_is_made_of_the_fleets_family_alone_with_its_own_roles(resources):
