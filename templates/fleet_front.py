@@ -10,10 +10,16 @@ from troposphere import elasticloadbalancingv2 as elb
 from atelier.contract import fleet
 from atelier.templates import fleet_parts as own
 from atelier.templates.parts import Text
+from atelier.templates.shared_storage import NOWHERE
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 HTTP, HTTPS = 80, 443
-DRAIN_SECONDS = 30
+IDLE_SECONDS = 60
+"""For so long a request may wait for its answer."""
+
+DRAIN_SECONDS = 70
+"""Longer than any request: a task that leaves cuts none off."""
+
 LOG_PREFIX = "fleet"
 
 
@@ -35,6 +41,7 @@ def add(t: Template) -> Front:
     """Add the load balancer with its targets, and the security groups around it."""
     outer = t.add_resource(outer_group())
     inner = t.add_resource(inner_group(outer))
+    t.add_resource(to_tasks(outer, inner))
     balancer = t.add_resource(load_balancer(outer))
     targets = t.add_resource(target_group())
     listen(t, balancer, targets)
@@ -57,11 +64,25 @@ def outer_group() -> ec2.SecurityGroup:
             )
             for port in (HTTP, HTTPS)
         ],
+        SecurityGroupEgress=[ec2.SecurityGroupRule(**NOWHERE)],
+    )
+
+
+def to_tasks(outer: ec2.SecurityGroup, inner: ec2.SecurityGroup) -> ec2.SecurityGroupEgress:
+    """Let the load balancer out to the tasks; the groups name each other, so one rule stands alone."""
+    return ec2.SecurityGroupEgress(
+        "ToTasks",
+        Description="The tasks",
+        GroupId=GetAtt(outer, "GroupId"),
+        DestinationSecurityGroupId=GetAtt(inner, "GroupId"),
+        IpProtocol="tcp",
+        FromPort=fleet.PORT,
+        ToPort=fleet.PORT,
     )
 
 
 def inner_group(outer: ec2.SecurityGroup) -> ec2.SecurityGroup:
-    """Let the load balancer reach the tasks, and nobody else."""
+    """Let the load balancer reach the tasks, and nobody else; let them out to AWS."""
     return ec2.SecurityGroup(
         "TaskGroup",
         GroupDescription="The tasks of the serving fleet",
@@ -75,6 +96,11 @@ def inner_group(outer: ec2.SecurityGroup) -> ec2.SecurityGroup:
                 SourceSecurityGroupId=GetAtt(outer, "GroupId"),
             )
         ],
+        SecurityGroupEgress=[
+            ec2.SecurityGroupRule(
+                Description="AWS by TLS", IpProtocol="tcp", FromPort=HTTPS, ToPort=HTTPS, CidrIp="0.0.0.0/0"
+            )
+        ],
     )
 
 
@@ -85,7 +111,7 @@ def load_balancer(outer: ec2.SecurityGroup) -> elb.LoadBalancer:
         "access_logs.s3.bucket": Ref(own.LOGS),
         "access_logs.s3.prefix": LOG_PREFIX,
         "routing.http.drop_invalid_header_fields.enabled": "true",
-        "idle_timeout.timeout_seconds": "60",
+        "idle_timeout.timeout_seconds": str(IDLE_SECONDS),
     }
     return elb.LoadBalancer(
         "Balancer",

@@ -78,9 +78,10 @@ def add(
     report.DeadLetterConfig = awslambda.DeadLetterConfig(TargetArn=GetAtt("LandingsAside", "Arn"))
     rules = [landing_rule(queue), deployment_rule(service, queue, report), clock_rule(queue)]
     for each in rules:
-        t.add_resource(each)
+        t.add_resource(kept(each))
     t.add_resource(callable_by(rules[1], report))
-    t.add_resource(sendable_by(rules, queue))
+    for waiting in (queue, t.resources["LandingsAside"]):
+        t.add_resource(sendable_by(rules, waiting))
     return topic
 
 
@@ -151,6 +152,7 @@ def permissions(
         allow(["s3:ListBucket", "s3:ListBucketVersions"], parts.bucket_arn(whole)),
         allow(["dynamodb:GetItem", "dynamodb:PutItem"], table),
         allow(["ssm:GetParameter", "ssm:PutParameter"], parameter),
+        allow(["ssm:GetParameter"], arn("ssm", f"parameter{fleet.parameter('${Prefix}')}:*")),
         allow(["ecs:DescribeServices", "ecs:UpdateService"], Ref(service)),
         allow(["ecs:DescribeTaskDefinition"], "*"),
         allow(["ecs:RegisterTaskDefinition", "ecs:TagResource"], revisions),
@@ -214,6 +216,13 @@ def clock_rule(queue: sqs.Queue) -> events.Rule:
     )
 
 
+def kept(rule: events.Rule) -> events.Rule:
+    """Put aside what EventBridge cannot deliver."""
+    for each in rule.Targets:
+        each.DeadLetterConfig = events.DeadLetterConfig(Arn=GetAtt("LandingsAside", "Arn"))
+    return rule
+
+
 def callable_by(rule: events.Rule, function: awslambda.Function) -> awslambda.Permission:
     """Let a rule call the function."""
     return awslambda.Permission(
@@ -226,7 +235,7 @@ def callable_by(rule: events.Rule, function: awslambda.Function) -> awslambda.Pe
 
 
 def sendable_by(rules: list[events.Rule], queue: sqs.Queue) -> sqs.QueuePolicy:
-    """Let the rules, and nobody else, put what happened into the queue."""
+    """Let the rules, and nobody else, put what happened into a queue."""
     sending = {
         "Effect": "Allow",
         "Principal": {"Service": "events.amazonaws.com"},
@@ -235,7 +244,7 @@ def sendable_by(rules: list[events.Rule], queue: sqs.Queue) -> sqs.QueuePolicy:
         "Condition": {"ArnEquals": {"aws:SourceArn": [GetAtt(each, "Arn") for each in rules]}},
     }
     return sqs.QueuePolicy(
-        "LandingsPolicy",
+        f"{queue.title}Policy",
         Queues=[Ref(queue)],
         PolicyDocument={"Version": parts.VERSION, "Statement": [sending]},
     )

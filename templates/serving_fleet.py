@@ -11,7 +11,8 @@ from atelier.templates.parts import Statement, allow, arn
 
 PULLING = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
 SHARED = "shared"
-STOP_SECONDS = 60
+STOP_SECONDS = 90
+"""Longer than a task drains by itself at SIGTERM, which takes longer than any request."""
 
 
 def template() -> Template:

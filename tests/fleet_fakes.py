@@ -114,7 +114,9 @@ class FakeParameter:
     gone: bool = False
     fault: Exception | None = None
 
-    def get(self) -> Model | None:
+    def get(self, version: int | None = None) -> Model | None:
+        if version is not None:
+            return self.versions[version - 1] if version <= len(self.versions) else None
         return None if self.gone or not self.versions else self.versions[-1]
 
     def put(self, model: Model) -> int:

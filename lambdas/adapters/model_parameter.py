@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
 SERVICE = "Systems Manager"
+MISSING = frozenset({"ParameterNotFound", "ParameterVersionNotFound"})
 NOBODY = "{}"
 
 
@@ -24,16 +25,17 @@ class SsmModel:
         self._client = client
         self._name = name
 
-    def get(self) -> Model | None:
-        """Return the newest version; None where there is none that can be read."""
+    def get(self, version: int | None = None) -> Model | None:
+        """Return a version, or the newest; None where there is none that can be read."""
+        name = self._name if version is None else f"{self._name}:{version}"
         try:
             with faults.patience(SERVICE):
-                found = self._client.get_parameter(Name=self._name)
+                found = self._client.get_parameter(Name=name)
             return load(Model, found["Parameter"]["Value"])
         except Invalid:
             return None
         except ClientError as error:
-            if faults.code(error) == "ParameterNotFound":
+            if faults.code(error) in MISSING:
                 return None
             raise
 

@@ -37,8 +37,8 @@ class Bucket(Protocol):
 class Parameter(Protocol):
     """What names the model that tasks load."""
 
-    def get(self) -> Model | None:
-        """Return what the newest version names, if there is one."""
+    def get(self, version: int | None = None) -> Model | None:
+        """Return what a version names, or the newest one; None where there is none."""
         ...
 
     def put(self, model: Model) -> int:

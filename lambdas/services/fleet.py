@@ -170,6 +170,10 @@ def overtaken(state: State, trial: Trial, sight: Sight, *, now: str, world: Worl
     again, on top of it.
     """
     if sight.version is not None or sight.definition == trial.before:
+        if sight.definition != trial.before and world.parameter.get(sight.version) == trial.model:
+            told = replace(trial, version=sight.version or 0, definition=sight.definition)
+            world.memory.save(replace(state, trial=told))  # another look at the same trial told ECS last
+            return settle(now=now, world=world)
         if not sight.reason and now < later(trial.began, SHOWN_SECONDS):
             raise Busy(f"ECS does not show yet that {trial.model.name} is being deployed")
         return take_back(state, trial, sight, now=now, world=world)

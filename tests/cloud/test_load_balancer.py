@@ -76,7 +76,7 @@ def test_a_request_reaches_a_healthy_target_and_its_answer_comes_back(world):
 
 def test_a_deregistered_target_ends_what_it_works_on_and_gets_nothing_new(world):
     slow, other = world.service("slow"), world.service("other")
-    group, name = world.fleet(slow, delay=20)
+    group, name = world.fleet(slow, delay=3600)
     begun, go_on = threading.Event(), threading.Event()
 
     def linger(handler):
@@ -97,6 +97,40 @@ def test_a_deregistered_target_ends_what_it_works_on_and_gets_nothing_new(world)
     assert [b"other"] * 5 == answers
     assert "draining" == state
     assert (200, b"done") == long.result()[:2]
+    world.until(group, slow, "unused")  # long before its delay is over
+
+
+def test_a_deregistered_target_that_works_on_nothing_is_gone_at_once(world):
+    leaves, stays = world.service("leaves"), world.service("stays")
+    group, name = world.fleet(leaves, stays, delay=3600)
+    ask(name), ask(name)  # so that there are open connections, of which nobody uses one
+
+    world.deregister(group, leaves)
+
+    world.until(group, leaves, "unused")
+    assert {b"stays"} == {ask(name)[1] for _ in range(4)}
+
+
+def test_a_target_drains_until_the_last_of_its_requests_has_ended(world):
+    slow, begun = world.service("slow"), [threading.Event(), threading.Event()]
+    go_on = [threading.Event(), threading.Event()]
+    for number in (0, 1):
+        slow.paths[f"/{number}"] = lambda handler, at=number: (
+            begun[at].set(), go_on[at].wait(20), handler.reply(200, b"done"),
+        )  # fmt: skip
+    group, name = world.fleet(slow, delay=3600)
+    with ThreadPoolExecutor() as pool:
+        first, second = (pool.submit(ask, name, f"/{number}") for number in (0, 1))
+        assert all(each.wait(10) for each in begun)
+        world.deregister(group, slow)
+        go_on[0].set()
+        first.result()
+        state = world.state(group, slow)
+        go_on[1].set()
+
+    assert "draining" == state
+    assert (200, b"done") == second.result()[:2]
+    world.until(group, slow, "unused")
 
 
 def test_what_a_deregistered_target_still_works_on_is_cut_off_when_its_time_is_over(world):
@@ -371,7 +405,7 @@ def test_a_redirect_keeps_what_it_does_not_change(world):
     assert "https://new.old.example:8443/a/b?c=d" == headers["Location"]
 
 
-def test_all_is_there_again_after_a_restart_and_drains_go_on(world):
+def test_all_is_there_again_after_a_restart_but_what_drained(world):
     stays, leaves = world.service("stays"), world.service("leaves")
     group, name = world.fleet(stays, leaves, delay=3600)
     world.deregister(group, leaves)
@@ -383,7 +417,7 @@ def test_all_is_there_again_after_a_restart_and_drains_go_on(world):
     world.until(group, stays, "healthy")
 
     assert {b"stays"} == {ask(name)[1] for _ in range(4)}
-    assert "draining" == world.state(group, leaves)
+    world.until(group, leaves, "unused")
 
 
 def test_a_changed_listener_lets_requests_end_that_came_before(world):
@@ -408,14 +442,19 @@ def test_a_changed_listener_lets_requests_end_that_came_before(world):
 def test_a_target_that_comes_back_while_it_drains_serves_again(world):
     service = world.service()
     group, name = world.fleet(service, delay=3600)
-    world.deregister(group, service)
+    begun, go_on = threading.Event(), threading.Event()
+    service.paths["/long"] = lambda handler: (begun.set(), go_on.wait(20), handler.reply(200, b"long"))
+    with ThreadPoolExecutor() as pool:
+        long = pool.submit(ask, name, "/long")
+        begun.wait(10)
+        world.deregister(group, service)
+        refused = ask(name)[0]
+        world.register(group, service)
+        world.until(group, service, "healthy")
+        go_on.set()
 
-    assert 503 == ask(name)[0]
-
-    world.register(group, service)
-    world.until(group, service, "healthy")
-
-    assert 200 == ask(name)[0]
+    assert (503, 200) == (refused, long.result()[0])
+    assert (200, "healthy") == (ask(name)[0], world.state(group, service))
 
 
 def test_changing_rules_while_clients_ask_fails_no_request(world):

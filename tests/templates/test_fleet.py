@@ -1,11 +1,15 @@
 """The promises of the serving fleet's stacks."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from atelier import synth
 from atelier.contract import fleet, tables
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +71,20 @@ def test_tasks_are_in_private_subnets_and_reached_by_the_load_balancer_alone(res
     assert {"Fn::GetAtt": ["FrontGroup", "GroupId"]} == door["SourceSecurityGroupId"]
 
 
+def test_the_load_balancer_gets_out_to_the_tasks_alone_and_they_to_aws_by_tls(resources):
+    (nowhere,) = resources["FrontGroup"]["Properties"]["SecurityGroupEgress"]
+    (aws,) = resources["TaskGroup"]["Properties"]["SecurityGroupEgress"]
+    out = resources["ToTasks"]["Properties"]
+
+    assert "127.0.0.1/32" == nowhere["CidrIp"]
+    assert [{"Fn::GetAtt": [each, "GroupId"]} for each in ("FrontGroup", "TaskGroup")] == [
+        out["GroupId"],
+        out["DestinationSecurityGroupId"],
+    ]
+    assert (fleet.PORT, fleet.PORT) == (out["FromPort"], out["ToPort"])
+    assert ("tcp", 443, 443) == (aws["IpProtocol"], aws["FromPort"], aws["ToPort"])
+
+
 def test_the_template_names_no_version_of_the_parameter(resources):
     (container,) = resources["Task"]["Properties"]["ContainerDefinitions"]
     variables = {each["Name"]: each["Value"] for each in container["Environment"]}
@@ -90,6 +108,27 @@ def test_with_a_certificate_plain_http_only_leads_to_tls(resources):
     assert {"Fn::If": ["HasCertificate", {"Ref": "Secure"}, {"Ref": "Plain"}]} == resources["ForwardingRule"][
         "Properties"
     ]["ListenerArn"]
+
+
+def test_a_task_that_leaves_has_longer_than_any_request_may_last(resources):
+    balancer, targets = (resources[each]["Properties"] for each in ("Balancer", "Targets"))
+    idle, delay = (
+        int(next(each["Value"] for each in attributes if each["Key"] == key))
+        for attributes, key in (
+            (balancer["LoadBalancerAttributes"], "idle_timeout.timeout_seconds"),
+            (targets["TargetGroupAttributes"], "deregistration_delay.timeout_seconds"),
+        )
+    )
+    (container,) = resources["Task"]["Properties"]["ContainerDefinitions"]
+    server = (ROOT / "images/training/gpt_neo/gpt_neo/fleet.py").read_text()
+    drain, keep_alive = (
+        int(re.search(rf"^{name}_SECONDS = (\d+)$", server, re.MULTILINE)[1])
+        for name in ("DRAIN", "KEEP_ALIVE")
+    )
+
+    assert idle < delay
+    assert idle < keep_alive
+    assert idle < drain < container["StopTimeout"] <= 120  # the most that Fargate takes
 
 
 def test_clients_ask_at_the_name_that_the_certificate_is_for(stack):
@@ -129,6 +168,18 @@ def test_only_the_two_functions_change_what_is_served(resources):
     assert {"LandingRole", "ReportRole"} == writers
 
 
+def test_the_two_functions_may_read_what_each_version_of_the_parameter_names(resources):
+    for title in ("LandingRole", "ReportRole"):
+        read = [
+            place["Fn::Sub"].rpartition(":")[2]
+            for each in statements(resources, title)
+            if "ssm:GetParameter" in each["Action"]
+            for place in each["Resource"]
+        ]
+
+        assert ["parameter/${Prefix}/fleet/model", "*"] == read
+
+
 def test_what_lands_is_gathered_and_what_fails_is_kept_and_told(resources):
     (source,) = kind(resources, "AWS::Lambda::EventSourceMapping").values()
     queue = resources["Landings"]["Properties"]
@@ -151,11 +202,26 @@ def test_the_end_of_a_deployment_is_told_and_looked_at(resources):
 
 
 def test_the_bucket_is_looked_at_now_and_then_whatever_events_came(resources):
-    clock, (policy,) = resources["ClockRule"]["Properties"], kind(resources, "AWS::SQS::QueuePolicy").values()
+    clock, policy = (resources[each]["Properties"] for each in ("ClockRule", "LandingsPolicy"))
     (statement,) = policy["PolicyDocument"]["Statement"]
 
     assert [{"Fn::GetAtt": ["Landings", "Arn"]}] == [each["Arn"] for each in clock["Targets"]]
     assert {"Fn::GetAtt": ["ClockRule", "Arn"]} in statement["Condition"]["ArnEquals"]["aws:SourceArn"]
+
+
+def test_what_eventbridge_cannot_deliver_is_put_aside(resources):
+    rules = kind(resources, "AWS::Events::Rule")
+    (statement,) = resources["LandingsAsidePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    aside = {"Fn::GetAtt": ["LandingsAside", "Arn"]}
+
+    assert [aside] * 4 == [
+        target["DeadLetterConfig"]["Arn"] for rule in rules.values() for target in rule["Targets"]
+    ]
+    assert aside == statement["Resource"]
+    assert [{"Fn::GetAtt": [title, "Arn"]} for title in rules] == sorted(
+        statement["Condition"]["ArnEquals"]["aws:SourceArn"],
+        key=lambda each: [*rules].index(each["Fn::GetAtt"][0]),
+    )
 
 
 def test_a_revision_is_made_of_the_fleets_family_alone_with_its_own_roles(resources):

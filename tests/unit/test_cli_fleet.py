@@ -4,7 +4,8 @@ import io
 import json
 import tarfile
 import threading
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
@@ -160,6 +161,45 @@ def test_waiting_ends_with_what_became_of_the_model(installation, tmp_path):
     assert ("refused", "garbage", 3) == (found.status, found.reason, len(looks))
     with pytest.raises(Problem, match="neither serves nor was refused within 0 s"):
         installation.fleet.settled("other", "v", patience=0)
+
+
+def landed(installation, tmp_path, name):
+    path = tmp_path / "model.tar.gz"
+    path.write_bytes(archive(name))
+    return installation.fleet.put(path, name)
+
+
+@pytest.mark.parametrize("status", [None, "superseded"])
+def test_waiting_ends_when_something_newer_serves(installation, tmp_path, status):
+    version = landed(installation, tmp_path, "slow")
+    if status:
+        installation.memory.write(record("slow", status, LANDED, version_id=version))
+    newer = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+    installation.memory.save(State(serving=replace(MODEL, landed=newer), landing="l"))
+
+    with pytest.raises(Problem, match=r"its upload began at .*, before that of first, which serves"):
+        installation.fleet.settled("slow", version, patience=60)
+
+
+def test_waiting_ends_when_another_upload_has_the_place(installation, tmp_path):
+    version = landed(installation, tmp_path, "mine")
+    landed(installation, tmp_path, "mine")
+
+    with pytest.raises(Problem, match="another upload under that name took its place"):
+        installation.fleet.settled("mine", version, patience=60)
+
+
+@pytest.mark.parametrize("status", ["superseded", "trying"])
+def test_waiting_goes_on_while_a_model_may_have_its_turn(installation, tmp_path, status):
+    version = landed(installation, tmp_path, "mine")
+    installation.memory.write(record("mine", status, LANDED, version_id=version))
+    older = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+    installation.memory.save(State(serving=replace(MODEL, landed=older), landing="l"))
+
+    def look():
+        installation.memory.write(record("mine", "serving", LANDED, version_id=version))
+
+    assert "serving" == installation.fleet.settled("mine", version, patience=60, each=look).status
 
 
 def test_a_refusal_is_the_commands_failure(run, installation, tmp_path, monkeypatch):

@@ -466,6 +466,42 @@ def test_of_two_looks_at_one_time_one_goes_on():
     assert [1] == it.service.deployed
 
 
+def _told_twice():
+    """A fleet to which two looks brought one model, the first of them so slowly that it told ECS last."""
+    it = serving()
+    it.bucket.land("second", archive("second"), 10)
+    it.service.fault = BUSY
+    with pytest.raises(Busy):
+        look(it)
+    claimed = it.memory.kept
+    it.service.fault = None
+    look(it, SOON)
+    with pytest.raises(Conflict):
+        fleet.deploy(claimed, now=SOON, world=it)
+    return it
+
+
+def test_a_model_that_a_slow_look_brought_once_more_serves():
+    it = _told_twice()
+    assert it.memory.kept.trial.definition != it.service.look().definition
+
+    assert "trying" == settle(it, SOON).outcome
+    it.service.complete()
+
+    assert "serving" == settle(it, SOON).outcome
+    assert {"first": "retired", "second": "serving"} == it.memory.became()
+    assert "second" == it.parameter.get().name
+
+
+def test_a_bad_model_that_a_slow_look_brought_once_more_is_refused():
+    it = _told_twice()
+    it.service.roll_back()
+
+    assert "refused" == settle(it, SOON).outcome
+    assert {"first": "serving", "second": "refused"} == it.memory.became()
+    assert "first" == it.parameter.get().name
+
+
 def test_what_s3_cuts_off_is_no_broken_model():
     it = serving()
     it.bucket.land("second", archive("second"), 10)

@@ -113,6 +113,7 @@ def test_the_parameter_keeps_every_version_and_names_the_newest(aws):
     assert parameter.get() == MODEL
     parameter.clear()
     assert parameter.get() is None
+    assert (MODEL, None, None) == (parameter.get(2), parameter.get(3), parameter.get(99))
     assert 4 == parameter.put(MODEL)  # no number ever names another model
 
 

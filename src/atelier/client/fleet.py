@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,17 +183,42 @@ class Fleet:
     def settled(
         self, name: str, version_id: str, *, patience: float, each: Callable[[], None] = lambda: None
     ) -> Landing:
-        """Wait until a model serves or was refused; *each* is called at every look."""
+        """Wait until a model serves or was refused; *each* is called at every look.
+
+        Raise Problem when it will be neither: something newer serves, or has its place in the bucket.
+        """
         until = self.clock() + patience
         while self.clock() < until:
             found = self.landing(name, version_id)
             if found and found.status in ENDED:
                 return found
+            if found is None or found.status == fleet.SUPERSEDED:
+                self._check_turn(name, version_id)
             each()
             self.sleep(0.5)
         raise Problem(
             f"{name} neither serves nor was refused within {patience:.0f} s: see `atelier fleet status`"
         )
+
+    def _check_turn(self, name: str, version_id: str) -> None:
+        """Raise Problem when a model gets no turn any more."""
+        key = fleet.key(name)
+        try:
+            current = self.clients.s3.head_object(Bucket=self.place.bucket, Key=key)
+        except ClientError:
+            return  # it cannot be known
+        if current["VersionId"] != version_id:
+            raise Problem(f"the fleet leaves {name} alone: another upload under that name took its place")
+        state = self._item(fleet.STATE)
+        serving = json.loads(state["document"]).get("serving") if state else None
+        if serving is None:
+            return
+        landed, served = current["LastModified"], datetime.fromisoformat(serving["landed"])
+        if (landed, key) < (served, serving["key"]):
+            raise Problem(
+                f"the fleet leaves {name} alone: its upload began at {landed.isoformat()}, before that of"
+                f" {serving['name']}, which serves ({served.isoformat()}): let it land again"
+            )
 
     def ask(self, request: Mapping[str, Any], *, timeout: float = TIMEOUT) -> dict[str, Any]:
         """Ask through the load balancer; raise Refusal with its own words."""

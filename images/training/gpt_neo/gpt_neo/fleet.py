@@ -15,6 +15,8 @@ from gpt_neo.metrics import say
 
 #: Longer than a load balancer keeps a connection that is idle: who closes first must be the one who asks.
 KEEP_ALIVE_SECONDS = 75
+#: Longer than the load balancer lets a request last (60), shorter than ECS waits before it kills (90).
+DRAIN_SECONDS = 75
 
 
 class Ended(BaseException):
@@ -25,7 +27,7 @@ def main(environment: Mapping[str, str]) -> int:
     """Serve until SIGTERM; without a model that is good enough, say why in one line and end."""
     signal.signal(signal.SIGTERM, _end)
     try:
-        listening = server.Listening.read(environment, "PORT", keep_alive=KEEP_ALIVE_SECONDS)
+        listening = server.Listening.read(environment, "PORT", KEEP_ALIVE_SECONDS, DRAIN_SECONDS)
         with tempfile.TemporaryDirectory(prefix="fleet-") as scratch:
             loaded = prepare(environment, Path(scratch))
         return server.run(Service(load=lambda: loaded, give_up=_fail), listening)

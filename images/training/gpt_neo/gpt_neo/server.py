@@ -32,9 +32,12 @@ class Listening:
     max_batch: int
     max_queue: int
     keep_alive: int
+    drain: int
 
     @classmethod
-    def read(cls, environment: Mapping[str, str], port: str, keep_alive: int = 5) -> "Listening":
+    def read(
+        cls, environment: Mapping[str, str], port: str, keep_alive: int = 5, drain: int = DRAIN_SECONDS
+    ) -> "Listening":
         """Read it from the environment, in which the variable *port* names the port."""
         return cls(
             host=environment.get("BIND_HOST", "0.0.0.0"),
@@ -42,6 +45,7 @@ class Listening:
             max_batch=_whole(environment, "GPT_NEO_MAX_BATCH", 16, 1024),
             max_queue=_whole(environment, "GPT_NEO_MAX_QUEUE", 64, 100_000),
             keep_alive=keep_alive,
+            drain=drain,
         )
 
 
@@ -78,7 +82,7 @@ def run(service: Service, listening: Listening) -> int:
             log_level="warning",
             access_log=False,
             timeout_keep_alive=listening.keep_alive,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
+            timeout_graceful_shutdown=listening.drain,
         )
     )
     # uvicorn drains on SIGTERM and then raises it again: to end by a signal would look like a crash.

@@ -187,16 +187,23 @@ class Live:
         elif target.checking is None:
             if target.ending is not None:  # registered again while it drained
                 target.ending.cancel()
-                target.ending = None
+                target.ending = target.idle = None
                 target.end(None)
             target.verdict = pool.NEW
             target.checking = asyncio.create_task(health.watch(self._checks, group, target))
 
     def _drain(self, group: Group, target: Target, seconds: float) -> None:
-        """Let what a target works on come to its end, within its time."""
+        """Let what a target works on come to its end, within its time; one that is idle is done at once."""
         end = self._loop.time() + seconds
         target.end(end)
-        target.ending = self._loop.call_at(end, self._drained, group, target)
+
+        def over(when: float) -> None:
+            if target.ending is not None:
+                target.ending.cancel()
+            target.ending = self._loop.call_at(when, self._drained, group, target)
+
+        target.idle = lambda: over(self._loop.time())
+        over(end if target.busy else self._loop.time())
 
     def _drained(self, group: Group, target: Target) -> None:
         key = (target.id, target.port)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -46,6 +46,8 @@ class Target:
     """One for each request that it is working on."""
     checking: asyncio.Task[None] | None = None
     ending: asyncio.TimerHandle | None = None
+    idle: Callable[[], None] | None = None
+    """What is to be done when it works on nothing any more; for one that drains."""
 
     @property
     def state(self) -> str:
@@ -60,6 +62,8 @@ class Target:
             yield
         finally:
             self.busy.discard(limit)
+            if self.idle is not None and not self.busy:
+                self.idle()
 
     def end(self, when: float | None) -> None:
         """Cut off what it works on at a time of the event loop's clock, or let it go on."""
