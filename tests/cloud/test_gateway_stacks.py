@@ -169,7 +169,7 @@ def test_a_role_that_does_not_trust_lambda_is_refused(cloud, deploy, role, uniqu
             "AWS::S3::Bucket.AccelerateConfig",
         ),
         ("AWS::S3::Bucket", {"BukcetName": "typo"}, "AWS::S3::Bucket.BukcetName"),
-        ("AWS::ECS::Cluster", {}, "AWS::ECS::Cluster is not part of the local cloud"),
+        ("AWS::EKS::Cluster", {}, "AWS::EKS::Cluster is not part of the local cloud"),
         ("AWS::ApiGateway::RestApi", {"Body": {}}, "AWS::ApiGateway::RestApi.Body"),
         ("AWS::SNS::Topic", {"FifoTopic": True}, "AWS::SNS::Topic.FifoTopic"),
         ("AWS::CodeCommit::Repository", {"Colour": "red"}, "AWS::CodeCommit::Repository.Colour"),
