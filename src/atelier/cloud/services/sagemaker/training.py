@@ -64,8 +64,8 @@ def create(cloud: Cloud, request: Document) -> Document:
 def describe(cloud: Cloud, request: Document) -> Document:
     """Return the job; the metrics of a running one are the latest of its log, and it has no model yet."""
     record = find(cloud, request["TrainingJobName"])
-    if not record["ModelArtifacts"]:
-        del record["ModelArtifacts"]  # SDKs hold it to its one member, which is required
+    if not record.get("ModelArtifacts"):
+        record.pop("ModelArtifacts", None)  # SDKs hold it to its one member, which is required
     run = live.of(cloud).runs.get(request["TrainingJobName"])
     if run is not None and not run.ended.is_set():
         record["FinalMetricDataList"] = run.metrics.latest()
