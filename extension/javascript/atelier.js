@@ -169,6 +169,15 @@
         });
     }
 
+    // gradio shows nothing while a button's files are on their way to the WebUI.
+    function tellOfSending(field) {
+        const told = field.parentElement.querySelector(".atelier-sending") || document.createElement("span");
+        told.className = "atelier-sending";
+        told.setAttribute("role", "status");
+        told.textContent = `${field.files.length} files are on their way to the WebUI…`;
+        field.parentElement.append(told);
+    }
+
     // gradio 3 opens its accordions by the mouse alone.
     function openByKeyboard(label) {
         label.tabIndex = 0;
@@ -186,6 +195,9 @@
         if (element(id)?.closest("[id^=atelier_pane_]")?.offsetParent) {
             press(id);
         }
+    };
+    window.atelierSent = () => {
+        gradioApp().querySelectorAll(".atelier-sending").forEach((told) => told.remove());
     };
     window.atelierReloadAccounts = reloadAccounts;
 
@@ -205,6 +217,13 @@
         const field = event.composedPath()[0];
         if (field.matches?.(".atelier-search")) {
             search(field);
+        }
+    });
+
+    document.addEventListener("change", (event) => {
+        const field = event.composedPath()[0];
+        if (field.matches?.("#atelier_dataset_files input[type=file]") && field.files.length) {
+            tellOfSending(field);
         }
     });
 

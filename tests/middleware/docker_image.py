@@ -91,9 +91,8 @@ class Registry:
                 config = json.load(member(saved, made["Config"]))
                 layers = [self._layer(pieces(member(saved, each))) for each in made["Layers"]]
         folder = environment / "lib" / "python3.11"
-        if (
-            folder.exists()
-        ):  # made with another Python than the image's, they would be of no use: pip is slower
+        # Made with another Python than the image's, they would be of no use: then pip installs them, slowly.
+        if folder.exists():
             layers.append(self._layer(packed(folder)))
         config["rootfs"]["diff_ids"] = [each.digest for each in layers]
         config["history"] = [{"created_by": "tests"} for _ in layers]

@@ -580,6 +580,16 @@ def test_a_disk_that_takes_no_more_leaves_the_target_as_it_was(tmp_path):
     assert "old" == (tmp_path / "out").read_text()
 
 
+def test_the_longest_name_that_a_file_may_have_will_do(tmp_path):
+    name = "\N{ARTIST PALETTE}" * 60 + ".safetensors"  # 252 bytes of the 255 that there are
+
+    parent = write(tmp_path / "a.safetensors", small())
+
+    merging.merge(Recipe("no_interpolation"), [Parent(parent, "a")], tmp_path / name)
+
+    assert ["a.safetensors", name] == names(tmp_path)
+
+
 def test_what_does_not_reach_the_disk_takes_no_place(tmp_path, monkeypatch):
     """A disk that fails when it is told to keep what it was given cannot be had: the failure is played."""
 

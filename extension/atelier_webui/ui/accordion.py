@@ -13,6 +13,7 @@ from atelier_webui.errors import Problem
 from atelier_webui.request import AUTOMATIC
 from atelier_webui.ui import shelf as shelves
 from atelier_webui.ui import words
+from atelier_webui.ui.answers import offering
 from atelier_webui.ui.shelf import Shelf
 
 
@@ -115,8 +116,7 @@ def _filled(desk: Desk, account: str) -> list[Any]:
 
 def _reloaded(desk: Desk, account: str, told: str) -> list[Any]:
     names = desk.names()
-    chosen = account if account in names else (names[0] if names else "")
-    menu = gr.update(choices=names, value=chosen, visible=bool(names))
+    menu = offering(names, account, visible=bool(names))
     if not names:
         return [menu, words.note(NO_ACCOUNT)]
     return [menu, "" if NO_ACCOUNT in told else gr.update()]

@@ -10,7 +10,7 @@ from atelier_webui.accounts import account as entered
 from atelier_webui.compat import listen
 from atelier_webui.desk import Desk
 from atelier_webui.ui import words
-from atelier_webui.ui.answers import CONFIRMED, calling, confirming, telling
+from atelier_webui.ui.answers import CONFIRMED, calling, confirming, offering, telling
 
 EVERYWHERE = calling("atelierReloadAccounts()")
 
@@ -92,8 +92,7 @@ def _remove(desk: Desk, name: str, sure: str) -> list[Any]:
 
 def _refresh(desk: Desk, *chosen: str) -> list[Any]:
     names = desk.names()
-    kept = [each if each in names else desk.first() for each in chosen]
-    return [_table(desk), *(gr.update(choices=names, value=each) for each in kept)]
+    return [_table(desk), *(offering(names, each) for each in chosen)]
 
 
 def _menus(desk: Desk, chosen: str) -> list[Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
 import gradio as gr
 
+from atelier_webui.compat import listen
 from atelier_webui.errors import Problem
 from atelier_webui.ui import words
 
@@ -27,6 +28,28 @@ def telling(handler: Handler, outputs: int) -> Handler:
             return [words.problem(problem), *(gr.update() for _ in range(outputs - 1))]
 
     return told
+
+
+def clearing(
+    account: Any, clear: Callable[[], list[Any]], outputs: Sequence[Any], then: str | None = None
+) -> None:
+    """Let another *account* clear the outputs, once: a menu may tell of its change again, and late."""
+    seen = gr.State("")
+
+    def cleared(now: str, before: str) -> list[Any]:
+        return [now, *(clear() if now != before else (gr.update() for _ in outputs))]
+
+    listen(account.change, cleared, [account, seen], [seen, *outputs], then=then)
+
+
+def offering(names: Sequence[str], chosen: str, **options: Any) -> Any:
+    """Return what lets a menu offer accounts; what is chosen of them is not chosen anew.
+
+    That would tell of a change, and undo what was chosen while the answer was on its way.
+    """
+    if chosen not in names:
+        options["value"] = names[0] if names else ""
+    return gr.update(choices=list(names), **options)
 
 
 def calling(script: str) -> str:

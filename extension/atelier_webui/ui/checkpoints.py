@@ -12,7 +12,7 @@ from atelier_webui.compat import listen
 from atelier_webui.desk import Desk
 from atelier_webui.errors import Problem
 from atelier_webui.ui import words
-from atelier_webui.ui.answers import CONFIRMED, confirming, pressing, telling
+from atelier_webui.ui.answers import CONFIRMED, clearing, confirming, pressing, telling
 from atelier_webui.ui.uploading import Uploading
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def build(desk: Desk, account: Any) -> None:
     listen(
         refresh.click, telling(lambda name: _refresh(desk, name), 3), [account], outputs, progress="minimal"
     )
-    listen(account.change, telling(lambda name: _cleared(), 3), [account], outputs, then=pressing(REFRESH))
+    clearing(account, _cleared, outputs, then=pressing(REFRESH))
     listen(rename.click, telling(lambda *given: _rename(desk, *given), 3), [account, chosen, name], outputs)
     listen(
         delete.click,

@@ -17,7 +17,7 @@ from atelier_webui.errors import Problem
 from atelier_webui.trainings import ENDED
 from atelier_webui.ui import cards, words
 from atelier_webui.ui.album import Album, Place
-from atelier_webui.ui.answers import CONFIRMED, confirming, pressing, telling
+from atelier_webui.ui.answers import CONFIRMED, calling, clearing, confirming, pressing, telling
 from atelier_webui.ui.uploading import Uploading
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LOOK = "atelier_datasets_look"
 SIZES = ["512x512", "768x768", "1024x1024"]
 FIRST = "Refresh shows what the cloud has."
+FOLDER = "A folder with images, and captions in .txt files of the same names."
 CHOOSE = "Choose a dataset to see its images."
 
 
@@ -101,7 +102,7 @@ def _wire(desk: Desk, pane: Pane, looks: Sequence[Any], show: Any) -> None:
     listen(show.click, seeing, pane.one, pane.seen, progress="minimal")
     listen(pane.more.click, seeing, [*pane.one, pane.place], pane.seen, progress="minimal")
     cleared = [pane.message, pane.listed, pane.chosen, *pane.seen]
-    listen(pane.account.change, _cleared, [], cleared, then=pressing(LOOK))
+    clearing(pane.account, _cleared, cleared, then=pressing(LOOK))
 
 
 def _wire_acts(desk: Desk, pane: Pane, buttons: dict[str, Any]) -> None:
@@ -129,19 +130,17 @@ def _build_new(desk: Desk, account: Any) -> None:
                 label="Name", placeholder="letters, digits, - and _", elem_id="atelier_dataset_name"
             )
             about = gr.Textbox(label="What it shows", elem_id="atelier_dataset_description")
-        files = gr.File(
-            label="Folder with images, and captions in .txt files of the same names",
-            file_count="directory",
-            elem_id="atelier_dataset_files",
-        )
-        found = gr.HTML("", elem_id="atelier_dataset_found")
+        # not gr.File: gradio 3 forgets what it is sending when anything else of the page changes meanwhile
+        with gr.Row(elem_id="atelier_dataset_files"):
+            files = gr.UploadButton("Choose the folder", file_count="directory")
+        found = gr.HTML(words.note(FOLDER), elem_id="atelier_dataset_found")
         with gr.Row():
             start = gr.Button("Upload", variant="primary", elem_id="atelier_dataset_upload")
             stop = gr.Button("Stop", elem_id="atelier_dataset_stop")
             discard = gr.Button("Discard what is there", elem_id="atelier_dataset_discard")
         progress = gr.HTML("", elem_id="atelier_dataset_progress")
         upload = gr.State(None)
-    listen(files.change, telling(_found, 1), [files], [found])
+    listen(files.upload, telling(_found, 1), [files], [found], then=calling("atelierSent()"))
     given, shown = [upload, account, name, about, files], [progress, upload]
 
     def uploading(*values: Any) -> Iterator[list[Any]]:
@@ -198,8 +197,6 @@ def _paths(files: Any) -> list[Path]:
 
 
 def _found(files: Any) -> list[Any]:
-    if not files:
-        return [""]
     folder = datasets.folder(_paths(files))
     told = f"{len(folder.images)} images, {len(folder.images) - len(folder.uncaptioned)} with a caption."
     if folder.uncaptioned:

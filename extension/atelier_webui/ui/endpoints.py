@@ -10,7 +10,7 @@ import gradio as gr
 from atelier_webui.compat import listen
 from atelier_webui.desk import Desk
 from atelier_webui.ui import words
-from atelier_webui.ui.answers import CONFIRMED, confirming, pressing, telling
+from atelier_webui.ui.answers import CONFIRMED, clearing, confirming, pressing, telling
 
 if TYPE_CHECKING:
     from atelier_webui.contract.api.endpoints import CreateEndpointRequest, Endpoint
@@ -38,7 +38,7 @@ def build(desk: Desk, account: Any) -> None:
     listen(
         refresh.click, telling(lambda name: _refresh(desk, name), 3), [account], outputs, progress="minimal"
     )
-    listen(account.change, telling(lambda name: _cleared(), 3), [account], outputs, then=pressing(REFRESH))
+    clearing(account, _cleared, outputs, then=pressing(REFRESH))
     listen(
         delete.click,
         telling(lambda *given: _delete(desk, *given), 3),

@@ -18,7 +18,7 @@ from atelier_webui.desk import Desk
 from atelier_webui.networks import stem
 from atelier_webui.request import AUTOMATIC
 from atelier_webui.ui import words
-from atelier_webui.ui.answers import telling
+from atelier_webui.ui.answers import clearing, telling
 from atelier_webui.ui.cards import cover
 from atelier_webui.ui.thumbnails import Make, Thumbnails
 
@@ -75,7 +75,7 @@ def wire(shelf: Shelf, account: Any, desk: Desk) -> None:
         return _filled(desk, thumbnails, name)
 
     listen(shelf.refresh.click, telling(fill, 2), [account], [shelf.shown, shelf.vae])
-    listen(account.change, _cleared, [], [shelf.shown, shelf.vae])
+    clearing(account, _cleared, [shelf.shown, shelf.vae])
     listen(shelf.pick.click, None, [shelf.picked], [shelf.vae], js="name => name")
 
 

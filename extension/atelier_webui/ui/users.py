@@ -13,7 +13,7 @@ from atelier_webui.desk import Desk
 from atelier_webui.errors import Problem, Refusal
 from atelier_webui.people import People
 from atelier_webui.ui import words
-from atelier_webui.ui.answers import CONFIRMED, confirming, pressing, telling
+from atelier_webui.ui.answers import CONFIRMED, clearing, confirming, pressing, telling
 
 if TYPE_CHECKING:
     from atelier_webui.contract.api.roles import Role
@@ -54,7 +54,7 @@ def build(desk: Desk, account: Any) -> None:
         _build_tokens(desk, pane)
     many = len(pane.shown)
     listen(refresh.click, telling(lambda name: _refresh(desk, name), many), [account], pane.shown)
-    listen(account.change, lambda name: _hidden(FIRST), [account], pane.shown, then=pressing(REFRESH))
+    clearing(account, lambda: _hidden(FIRST), pane.shown, then=pressing(REFRESH))
     _wire(desk, pane, buttons)
 
 

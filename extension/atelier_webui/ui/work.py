@@ -12,7 +12,7 @@ from atelier_webui.compat import listen
 from atelier_webui.desk import Desk
 from atelier_webui.errors import Problem, Refusal
 from atelier_webui.ui import cards, words
-from atelier_webui.ui.answers import CONFIRMED, confirming, pressing, telling
+from atelier_webui.ui.answers import CONFIRMED, clearing, confirming, pressing, telling
 
 if TYPE_CHECKING:
     from atelier_webui.client import Client
@@ -118,7 +118,7 @@ def _wire(pane: Pane, looks: Sequence[Any], older: Any, show: Any) -> None:
     listen(show.click, telling(one, 3), given, [pane.told, pane.detail, pane.log])
     cleared = [pane.chosen, pane.told, *pane.shown]
     again = pressing(f"atelier_{pane.kind.name}_refresh")
-    listen(pane.account.change, lambda: _cleared(pane.kind), [], cleared, then=again)
+    clearing(pane.account, lambda: _cleared(pane.kind), cleared, then=again)
 
 
 def _wire_acts(pane: Pane, stop: Any, delete: Any) -> None:

@@ -65,6 +65,38 @@ def test_a_folder_becomes_a_dataset_that_is_seen_cropped_and_deleted(anna, page,
     expect(cards(page, "dataset")).to_have_count(1)
 
 
+def test_a_folder_that_is_slow_to_arrive_arrives_though_the_page_goes_on(anna, page, folder):
+    opened(page, "Datasets")
+    unfold(page, "atelier_dataset_new")
+    line = page.tab.context.new_cdp_session(page.tab)
+    slow = {"offline": False, "latency": 2000, "downloadThroughput": -1, "uploadThroughput": -1}
+    line.send("Network.emulateNetworkConditions", slow)
+    page.part("atelier_dataset_files").locator("input[type=file]").set_input_files(folder)
+    sending = page.part("atelier_dataset_files").get_by_role("status")
+    expect(sending).to_contain_text("6 files are on their way")
+    page.part("atelier_datasets_refresh").click()
+    expect(page.part("atelier_dataset_found")).to_contain_text("3 images, 2 with a caption")
+    expect(sending).to_have_count(0)
+
+
+def test_what_is_chosen_stays_when_the_account_is_told_again(anna, page):
+    anna.dataset("squares", red__png=anna.paint("red"))
+    opened(page, "Datasets")
+    cards(page, "dataset").first.click()
+    album = page.part("atelier_dataset_album").locator("figure")
+    expect(album).to_have_count(1)
+    listed = anna.times("ListDatasets")
+
+    page.choose("atelier_account", "anna's cloud")
+    page.tab.evaluate("atelierReloadAccounts()")
+    page.part("atelier_datasets_refresh").click()
+
+    until(lambda: anna.times("ListDatasets") > listed)
+    page.part("atelier_dataset_disable").click()
+    expect(page.part("atelier_dataset_told")).to_contain_text("squares is Disabled")
+    expect(album).to_have_count(1)
+
+
 @ON_ONE
 def test_an_image_that_is_none_says_so_in_its_place_and_a_long_dataset_goes_on(anna, page):
     anna.page_of_files = 60

@@ -15,7 +15,8 @@ def replacing(path: Path, size: int) -> "Iterator[int]":
     """Open a file beside *path* for *size* bytes; it takes the place of *path* if all went well."""
     target = path.resolve()
     _check(target, path, size)
-    aside = target.parent / f".{target.name[:100]}.{secrets.token_hex(4)}.part"
+    # 50 characters are 200 bytes at most, and a name has 255. Nobody else's file has these digits: it may go.
+    aside = target.parent / f".{target.name[:50]}.{secrets.token_hex(16)}.part"
     try:  # before there is a file: an interrupt may come as soon as it is there
         descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
