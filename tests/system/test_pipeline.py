@@ -215,4 +215,6 @@ def test_a_published_version_lands_in_the_fleets_bucket(workshop):
     body = s3.get_object(Bucket=bucket, Key="fleet/gpt-neo/model.tar.gz")["Body"].read()
     said = s3.get_object(Bucket=bucket, Key="fleet/gpt-neo/model.tar.gz.sha256")["Body"].read()
 
-    assert serving.artifact_sha256 == hashlib.sha256(body).hexdigest() == said.decode().split()[0]
+    landed = hashlib.sha256(body).hexdigest()
+    assert said.decode().split()[0] == landed
+    assert serving.artifact_sha256 == landed
