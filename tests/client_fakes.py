@@ -23,8 +23,10 @@ def action_detail(
     provider: str = "",
     variables: dict[str, str] | None = None,
     custom: str = "",
+    is_resolved: bool = True,
 ) -> dict[str, Any]:
     result: dict[str, Any] = {"externalExecutionId": id, "externalExecutionSummary": summary}
+    configuration = {"CustomData": custom} if custom else {}
     if message:
         result["errorDetails"] = {"code": "JobFailed", "message": message}
     return {
@@ -33,7 +35,10 @@ def action_detail(
         "status": status,
         "startTime": START,
         "lastUpdateTime": START + timedelta(seconds=seconds),
-        "input": {"configuration": {"CustomData": custom} if custom else {}},
+        "input": {
+            "configuration": configuration,
+            "resolvedConfiguration": configuration if is_resolved else {},
+        },
         "output": {"executionResult": result, "outputVariables": variables or {}},
     }
 

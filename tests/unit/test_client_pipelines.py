@@ -187,7 +187,12 @@ def test_following_tells_every_change_once_and_ends():
         [action_detail("Source", "InProgress")],
         [action_detail("Source", "InProgress")],
         [action_detail("Source", "Succeeded")],
-        [action_detail("Approve", "InProgress"), action_detail("Source", "Succeeded")],
+        [
+            action_detail("Approve", "InProgress", custom="#{Train.SCORE}", is_resolved=False),
+            action_detail("Source", "Succeeded"),
+        ],
+        [action_detail("Approve", "InProgress", custom="2.5"), action_detail("Source", "Succeeded")],
+        [action_detail("Approve", "InProgress", custom="2.5"), action_detail("Source", "Succeeded")],
         [action_detail("Approve", "Succeeded"), action_detail("Source", "Succeeded")],
     ]
     codepipeline = FakeCodePipeline(frames=frames)
@@ -203,6 +208,8 @@ def test_following_tells_every_change_once_and_ends():
     ]
     assert expected == [(type(each), each.action.stage, each.action.status) for each in told[:-1]]
     assert isinstance(told[-1], Finished)
+    (asked,) = [each.action for each in told if isinstance(each, Asked)]
+    assert {"CustomData": "2.5"} == asked.configuration
 
 
 def test_following_names_the_run_that_holds_this_one_up_once():

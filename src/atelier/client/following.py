@@ -86,6 +86,7 @@ class _Follower:
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
         self._told: dict[tuple[str, str], tuple[str, str]] = {}
+        self._asking: set[tuple[str, str]] = set()
         self._watches: dict[str, Watch | None] = {}
         self._finished: set[str] = set()
         self._idle = 0
@@ -94,12 +95,15 @@ class _Follower:
     def changes(self, execution: Execution) -> Iterator[Event]:
         for action in execution.actions:
             key, now = (action.stage, action.name), (action.status, action.summary)
-            if action.started is None or self._told.get(key) == now:
+            if action.started is None:
                 continue
-            is_new = self._told.get(key, ("", ""))[0] != action.status
-            self._told[key] = now
-            yield Moved(execution=execution, action=action)
-            if is_new and action.is_waiting:
+            if self._told.get(key) != now:
+                self._told[key] = now
+                yield Moved(execution=execution, action=action)
+            if not action.is_waiting:
+                self._asking.discard(key)
+            elif key not in self._asking:
+                self._asking.add(key)
                 yield Asked(execution=execution, action=action)
         yield from self._learned(execution)
 

@@ -41,6 +41,8 @@ class Action:
     reason: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
     configuration: Mapping[str, str] = field(default_factory=dict)
+    is_resolved: bool = True
+    """Whether the values of variables are in the configuration: an action may begin before they are."""
 
     @property
     def is_approval(self) -> bool:
@@ -49,8 +51,8 @@ class Action:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a person has to decide now."""
-        return self.is_approval and self.status == "InProgress"
+        """Whether a person has to decide now, and what to decide by is there."""
+        return self.is_approval and self.status == "InProgress" and self.is_resolved
 
     @property
     def seconds(self) -> float:
@@ -249,7 +251,7 @@ def _planned(pipeline: PipelineDeclarationOutputTypeDef) -> Iterator[Action]:
 
 def _action(planned: Action, detail: ActionExecutionDetailTypeDef) -> Action:
     output, given = detail.get("output", {}), detail.get("input", {})
-    result = output.get("executionResult", {})
+    result, resolved = output.get("executionResult", {}), given.get("resolvedConfiguration")
     error = result.get("errorDetails", {})
     summary = result.get("externalExecutionSummary", "")
     failed = detail["status"] in {"Failed", "Abandoned"}
@@ -265,7 +267,8 @@ def _action(planned: Action, detail: ActionExecutionDetailTypeDef) -> Action:
         summary=summary,
         reason=(error.get("message", "") or summary) if failed else "",
         variables=output.get("outputVariables", {}),
-        configuration=given.get("resolvedConfiguration") or given.get("configuration", {}),
+        configuration=resolved or given.get("configuration", {}),
+        is_resolved=bool(resolved) or not given.get("configuration"),
     )
 
 
