@@ -190,6 +190,28 @@
         });
     }
 
+    // An event that comes while the one before is not answered is lost: what is of another account is asked for again.
+    function askAgain() {
+        gradioApp().querySelectorAll("[data-atelier-of]").forEach((mark) => {
+            const menu = element(mark.dataset.atelierIn)?.querySelector("input");
+            const isWritten = menu === menu?.getRootNode().activeElement;
+            if (menu && !isWritten && mark.offsetParent && menu.value !== mark.dataset.atelierOf) {
+                press(mark.dataset.atelierAgain);
+            }
+        });
+    }
+
+    // What is of another account goes at once, and only then: a menu tells of its account again and again.
+    const accounts = {};
+    window.atelierChanged = (pane, account, cleared, again) => {
+        if (accounts[pane] === account) {
+            return cleared.map(() => ({__type__: "update"}));
+        }
+        accounts[pane] = account;
+        setTimeout(() => again && atelierPress(again), 50);
+        return cleared;
+    };
+
     // What is out of sight is asked for when it comes in sight.
     window.atelierPress = (id) => {
         if (element(id)?.closest("[id^=atelier_pane_]")?.offsetParent) {
@@ -236,6 +258,7 @@
         const looks = LISTS.map(watch);
         setInterval(() => {
             looks.forEach((look) => look());
+            askAgain();
             gradioApp().querySelectorAll(".atelier-shelf").forEach(markShelf);
         }, LOOK_AGAIN);
     });

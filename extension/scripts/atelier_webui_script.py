@@ -43,7 +43,7 @@ class Atelier(scripts.Script):
         controls = accordion.build(self.tab, DESK, None if self.is_wired else self.account)
         if not self.is_wired:
             self.is_wired = True
-            accordion.wire(controls, DESK)
+            accordion.wire(self.tab, controls, DESK)
         return controls.arguments
 
     def is_wanted(self, runner: Any, args: Sequence[Any]) -> bool:

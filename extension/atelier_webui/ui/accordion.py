@@ -80,15 +80,15 @@ def _menu(label: str, elem_id: str) -> Any:
     )
 
 
-def wire(controls: Controls, desk: Desk) -> None:
+def wire(tab: str, controls: Controls, desk: Desk) -> None:
     """Fill the menus from the cloud when it is switched on, when the account changes, and when asked."""
     filled = [controls.endpoint, controls.checkpoint, controls.status]
 
     def fill(account: str) -> list[Any]:
-        return _filled(desk, account)
+        return _filled(desk, account, tab)
 
     def fill_if_on(on: bool, account: str) -> list[Any]:
-        return _filled(desk, account) if on else [gr.update(), gr.update(), ""]
+        return _filled(desk, account, tab) if on else [gr.update(), gr.update(), ""]
 
     def reload(account: str, told: str) -> list[Any]:
         return _reloaded(desk, account, told)
@@ -101,7 +101,7 @@ def wire(controls: Controls, desk: Desk) -> None:
     shelves.wire(controls.shelf, controls.account, desk)
 
 
-def _filled(desk: Desk, account: str) -> list[Any]:
+def _filled(desk: Desk, account: str, tab: str) -> list[Any]:
     try:
         client = desk.client(account)
         endpoints = client.endpoints()
@@ -111,6 +111,7 @@ def _filled(desk: Desk, account: str) -> list[Any]:
     serving = [each.endpoint_name for each in endpoints if each.endpoint_status == "InService"]
     names = sorted({name for each in checkpoints for name in each.name})
     told = words.note(words.summary(client.account.name, serving, len(endpoints), names))
+    told += words.answered(account, f"atelier_{tab}_refresh", f"atelier_{tab}_account")
     return [gr.update(choices=[AUTOMATIC, *serving]), gr.update(choices=[AUTOMATIC, *names]), told]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -30,16 +31,15 @@ def telling(handler: Handler, outputs: int) -> Handler:
     return told
 
 
-def clearing(
-    account: Any, clear: Callable[[], list[Any]], outputs: Sequence[Any], then: str | None = None
-) -> None:
-    """Let another *account* clear the outputs, once: a menu may tell of its change again, and late."""
-    seen = gr.State("")
+def clearing(account: Any, outputs: Sequence[Any], cleared: Sequence[Any], again: str = "") -> None:
+    """Let another *account* clear the outputs at once, and press the button *again*, if its pane is in sight.
 
-    def cleared(now: str, before: str) -> list[Any]:
-        return [now, *(clear() if now != before else (gr.update() for _ in outputs))]
-
-    listen(account.change, cleared, [account, seen], [seen, *outputs], then=then)
+    The browser does it: an answer might be late, and clear what was chosen since.
+    """
+    pane = outputs[0].elem_id
+    updates = [{**each, "__type__": "update"} if isinstance(each, dict) else each for each in cleared]
+    script = f"(account) => atelierChanged({pane!r}, account, {json.dumps(updates)}, {again!r})"
+    listen(account.change, None, [account], outputs, js=script)
 
 
 def offering(names: Sequence[str], chosen: str, **options: Any) -> Any:
@@ -50,6 +50,11 @@ def offering(names: Sequence[str], chosen: str, **options: Any) -> Any:
     if chosen not in names:
         options["value"] = names[0] if names else ""
     return gr.update(choices=list(names), **options)
+
+
+def emptied(table: str, menu: dict[str, Any]) -> list[Any]:
+    """Return a list whose *menu* has nothing chosen: what was chosen is no more."""
+    return [table, {**menu, "value": ""}]
 
 
 def calling(script: str) -> str:

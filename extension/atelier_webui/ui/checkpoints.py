@@ -12,7 +12,7 @@ from atelier_webui.compat import listen
 from atelier_webui.desk import Desk
 from atelier_webui.errors import Problem
 from atelier_webui.ui import words
-from atelier_webui.ui.answers import CONFIRMED, clearing, confirming, pressing, telling
+from atelier_webui.ui.answers import CONFIRMED, clearing, confirming, emptied, pressing, telling
 from atelier_webui.ui.uploading import Uploading
 
 if TYPE_CHECKING:
@@ -38,21 +38,22 @@ def build(desk: Desk, account: Any) -> None:
         name = gr.Textbox(label="New name", elem_id="atelier_checkpoints_name")
         rename = gr.Button("Rename", elem_id="atelier_checkpoints_rename")
         delete = gr.Button("Delete", elem_id="atelier_checkpoints_delete")
-    outputs = [message, listed, chosen]
+    told = gr.HTML("", elem_id="atelier_checkpoints_told")
+    outputs, changed = [message, listed, chosen], [told, listed, chosen]
     listen(
         refresh.click, telling(lambda name: _refresh(desk, name), 3), [account], outputs, progress="minimal"
     )
-    clearing(account, _cleared, outputs, then=pressing(REFRESH))
-    listen(rename.click, telling(lambda *given: _rename(desk, *given), 3), [account, chosen, name], outputs)
+    clearing(account, [*outputs, told], [*_cleared(), ""], REFRESH)
+    listen(rename.click, telling(lambda *given: _rename(desk, *given), 3), [account, chosen, name], changed)
     listen(
         delete.click,
         telling(lambda *given: _delete(desk, *given), 3),
         [account, chosen, gr.Textbox(visible=False)],
-        outputs,
+        changed,
         js=confirming("Delete {} in the cloud?", 3),
     )
     _build_upload(desk, account, refresh)
-    _build_urls(desk, account, outputs)
+    _build_urls(desk, account, changed)
 
 
 def _build_upload(desk: Desk, account: Any, refresh: Any) -> None:
@@ -85,13 +86,13 @@ def _build_upload(desk: Desk, account: Any, refresh: Any) -> None:
     listen(discard.click, telling(lambda upload: _discard(upload), 2), [upload], shown)
 
 
-def _build_urls(desk: Desk, account: Any, outputs: list[Any]) -> None:
+def _build_urls(desk: Desk, account: Any, changed: list[Any]) -> None:
     with gr.Accordion("Have the cloud fetch it from URLs", open=False, elem_id="atelier_urls"):
         with gr.Row():
             kind = gr.Dropdown(label="Kind", choices=KINDS, value=KINDS[0], elem_id="atelier_urls_kind")
             urls = gr.Textbox(label="URLs, one a line", lines=2, elem_id="atelier_urls_urls")
         fetch = gr.Button("Fetch", elem_id="atelier_urls_start")
-    listen(fetch.click, telling(lambda *given: _fetch(desk, *given), 3), [account, kind, urls], outputs)
+    listen(fetch.click, telling(lambda *given: _fetch(desk, *given), 3), [account, kind, urls], changed)
 
 
 def _local(kind: str) -> Any:
@@ -123,7 +124,7 @@ def _fetch(desk: Desk, account: str, kind: Any, urls: str) -> list[Any]:
 
 
 def _refresh(desk: Desk, account: str) -> list[Any]:
-    return ["", *_listed(desk, account)]
+    return [words.answered(account, REFRESH), *_listed(desk, account)]
 
 
 def _cleared() -> list[Any]:
@@ -135,7 +136,7 @@ def _rename(desk: Desk, account: str, chosen: str, name: str) -> list[Any]:
         return [words.note("Choose a checkpoint and give it a name."), gr.update(), gr.update()]
     client = desk.client(account)
     client.rename_checkpoint(_id(client.checkpoints(), chosen), name)
-    return [words.note(f"{chosen} gets the name {name}."), *_listed(desk, account)]
+    return [words.note(f"{chosen} gets the name {name}."), *emptied(*_listed(desk, account))]
 
 
 def _delete(desk: Desk, account: str, chosen: str, sure: str) -> list[Any]:
@@ -143,7 +144,7 @@ def _delete(desk: Desk, account: str, chosen: str, sure: str) -> list[Any]:
         return [words.note("Nothing was deleted."), gr.update(), gr.update()]
     client = desk.client(account)
     client.delete_checkpoints([_id(client.checkpoints(), chosen)])
-    return [words.note(f"{chosen} is deleted."), *_listed(desk, account)]
+    return [words.note(f"{chosen} is deleted."), *emptied(*_listed(desk, account))]
 
 
 def _listed(desk: Desk, account: str) -> list[Any]:
@@ -152,7 +153,7 @@ def _listed(desk: Desk, account: str) -> list[Any]:
     heads = ("Name", "Kind", "Status", "Made (UTC)")
     shown = words.table("Checkpoints in the cloud", heads, rows, "The cloud has no checkpoint yet.")
     labels = [_label(each) for each in found]
-    return [shown, gr.update(choices=labels, value=labels[0] if labels else "")]
+    return [shown, gr.update(choices=labels)]
 
 
 def _label(checkpoint: Checkpoint) -> str:

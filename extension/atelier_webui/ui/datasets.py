@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from atelier_webui.contract.api.datasets import Dataset
 
 LOOK = "atelier_datasets_look"
+REFRESH = "atelier_datasets_refresh"
 SIZES = ["512x512", "768x768", "1024x1024"]
 FIRST = "Refresh shows what the cloud has."
 FOLDER = "A folder with images, and captions in .txt files of the same names."
@@ -59,7 +60,7 @@ def build(desk: Desk, account: Any) -> None:
     """Make the pane; *account* is the menu above all panes."""
     hidden = {"elem_classes": ["atelier-hidden"]}
     with gr.Row(elem_classes=["atelier-actions"]):
-        refresh = gr.Button("Refresh", elem_id="atelier_datasets_refresh")
+        refresh = gr.Button("Refresh", elem_id=REFRESH)
     look = gr.Button("Look", elem_id=LOOK, **hidden)
     message = gr.HTML("", elem_id="atelier_datasets_message")
     listed = gr.HTML(words.note(FIRST), elem_id="atelier_datasets")
@@ -101,8 +102,8 @@ def _wire(desk: Desk, pane: Pane, looks: Sequence[Any], show: Any) -> None:
         listen(each.click, listing, [pane.account], [pane.message, pane.listed])
     listen(show.click, seeing, pane.one, pane.seen, progress="minimal")
     listen(pane.more.click, seeing, [*pane.one, pane.place], pane.seen, progress="minimal")
-    cleared = [pane.message, pane.listed, pane.chosen, *pane.seen]
-    clearing(pane.account, _cleared, cleared, then=pressing(LOOK))
+    of_account = [pane.message, pane.listed, pane.chosen, pane.told, pane.album, pane.more]
+    clearing(pane.account, of_account, _cleared(), LOOK)
 
 
 def _wire_acts(desk: Desk, pane: Pane, buttons: dict[str, Any]) -> None:
@@ -114,7 +115,7 @@ def _wire_acts(desk: Desk, pane: Pane, buttons: dict[str, Any]) -> None:
 
         return telling(acted, 1)
 
-    again, told = pressing("atelier_datasets_refresh"), [pane.told]
+    again, told = pressing(REFRESH), [pane.told]
     for verb, status in (("enable", "Enabled"), ("disable", "Disabled")):
         listen(buttons[verb].click, acting(_settling(status)), pane.one, told, then=again)
     listen(buttons["crop"].click, acting(_crop), [*pane.one, pane.size], told, then=again)
@@ -146,15 +147,15 @@ def _build_new(desk: Desk, account: Any) -> None:
     def uploading(*values: Any) -> Iterator[list[Any]]:
         yield from _upload(desk, *values)
 
-    listen(start.click, uploading, given, shown, then=pressing("atelier_datasets_refresh"))
+    listen(start.click, uploading, given, shown, then=pressing(REFRESH))
     listen(stop.click, lambda upload: upload.stop() if upload else None, [upload])
-    listen(discard.click, telling(_discard, 2), [upload], shown, then=pressing("atelier_datasets_refresh"))
+    listen(discard.click, telling(_discard, 2), [upload], shown, then=pressing(REFRESH))
 
 
 def _listed(desk: Desk, account: str) -> list[Any]:
     found = Shelves(desk.client(account)).all()
     shown = cards.html(map(_card, found), of="dataset", empty="There is no dataset yet: make one below.")
-    return [words.answered(), shown]
+    return [words.answered(account, REFRESH), shown]
 
 
 def _card(row: Dataset) -> cards.Card:
@@ -168,7 +169,7 @@ def _card(row: Dataset) -> cards.Card:
 
 
 def _cleared() -> list[Any]:
-    return ["", words.note(FIRST), "", "", words.note(CHOOSE), None, gr.update(visible=False)]
+    return ["", words.note(FIRST), "", "", words.note(CHOOSE), gr.update(visible=False)]
 
 
 def _settling(status: Any) -> Any:

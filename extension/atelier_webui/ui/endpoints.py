@@ -10,7 +10,7 @@ import gradio as gr
 from atelier_webui.compat import listen
 from atelier_webui.desk import Desk
 from atelier_webui.ui import words
-from atelier_webui.ui.answers import CONFIRMED, clearing, confirming, pressing, telling
+from atelier_webui.ui.answers import CONFIRMED, clearing, confirming, emptied, telling
 
 if TYPE_CHECKING:
     from atelier_webui.contract.api.endpoints import CreateEndpointRequest, Endpoint
@@ -34,22 +34,23 @@ def build(desk: Desk, account: Any) -> None:
             allow_custom_value=True,
         )
         delete = gr.Button("Delete", elem_id="atelier_endpoints_delete")
-    outputs = [message, listed, chosen]
+    told = gr.HTML("", elem_id="atelier_endpoints_told")
+    outputs, changed = [message, listed, chosen], [told, listed, chosen]
     listen(
         refresh.click, telling(lambda name: _refresh(desk, name), 3), [account], outputs, progress="minimal"
     )
-    clearing(account, _cleared, outputs, then=pressing(REFRESH))
+    clearing(account, [*outputs, told], [*_cleared(), ""], REFRESH)
     listen(
         delete.click,
         telling(lambda *given: _delete(desk, *given), 3),
         [account, chosen, gr.Textbox(visible=False)],
-        outputs,
+        changed,
         js=confirming("Delete the endpoint {}? Jobs that wait for it will fail.", 3),
     )
-    _build_new(desk, account, outputs)
+    _build_new(desk, account, changed)
 
 
-def _build_new(desk: Desk, account: Any, outputs: list[Any]) -> None:
+def _build_new(desk: Desk, account: Any, changed: list[Any]) -> None:
     with gr.Accordion("New endpoint", open=False, elem_id="atelier_endpoints_new"):
         with gr.Row():
             name = gr.Textbox(label="Name (or none)", elem_id="atelier_endpoints_name")
@@ -73,7 +74,7 @@ def _build_new(desk: Desk, account: Any, outputs: list[Any]) -> None:
         create = gr.Button("Create", variant="primary", elem_id="atelier_endpoints_create")
     given = [account, name, kind, machine, roles, count, scales, most]
     listen(
-        create.click, telling(lambda *values: _create(desk, *values), 3), given, outputs, progress="minimal"
+        create.click, telling(lambda *values: _create(desk, *values), 3), given, changed, progress="minimal"
     )
 
 
@@ -104,11 +105,11 @@ def _delete(desk: Desk, account: str, chosen: str, sure: str) -> list[Any]:
     if sure != CONFIRMED or not chosen:
         return [words.note("Nothing was deleted."), gr.update(), gr.update()]
     desk.client(account).delete_endpoints([chosen])
-    return [words.note(f"{chosen} is being deleted."), *_listed(desk, account)]
+    return [words.note(f"{chosen} is being deleted."), *emptied(*_listed(desk, account))]
 
 
 def _refresh(desk: Desk, account: str) -> list[Any]:
-    return ["", *_listed(desk, account)]
+    return [words.answered(account, REFRESH), *_listed(desk, account)]
 
 
 def _cleared() -> list[Any]:
@@ -119,7 +120,7 @@ def _listed(desk: Desk, account: str) -> list[Any]:
     found = desk.client(account).endpoints()
     shown = words.table("Endpoints in the cloud", HEADS, [_row(each) for each in found], "There is none yet.")
     names = [each.endpoint_name for each in found]
-    return [shown, gr.update(choices=names, value=names[0] if names else "")]
+    return [shown, gr.update(choices=names)]
 
 
 def _row(endpoint: Endpoint) -> Sequence[str]:

@@ -73,8 +73,9 @@ def build(desk: Desk, account: Any) -> None:
             )
             begin = gr.Button("Merge", variant="primary", elem_id="atelier_merge_begin")
         said = gr.HTML("", elem_id="atelier_merge_said")
+    lacks = gr.HTML("", elem_id="atelier_merge_lacks")
     pane = work.build(desk, account, Merges())
-    listen(pane.refresh.click, telling(lambda name: _choices(desk, name), 4), [account], [said, *parents])
+    listen(pane.refresh.click, telling(lambda name: _choices(desk, name), 4), [account], [lacks, *parents])
     given = [account, *parents, method, multiplier, name, precision]
     listen(
         begin.click,

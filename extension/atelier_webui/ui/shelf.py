@@ -75,12 +75,12 @@ def wire(shelf: Shelf, account: Any, desk: Desk) -> None:
         return _filled(desk, thumbnails, name)
 
     listen(shelf.refresh.click, telling(fill, 2), [account], [shelf.shown, shelf.vae])
-    clearing(account, _cleared, [shelf.shown, shelf.vae])
+    clearing(account, [shelf.shown, shelf.vae], _cleared())
     listen(shelf.pick.click, None, [shelf.picked], [shelf.vae], js="name => name")
 
 
 def _cleared() -> list[Any]:
-    return [words.note("Refresh shows what the cloud has."), gr.update(choices=[AUTOMATIC], value=AUTOMATIC)]
+    return [words.note("Refresh shows what the cloud has."), gr.update(choices=[], value=AUTOMATIC)]
 
 
 def _filled(desk: Desk, thumbnails: Thumbnails, account: str) -> list[Any]:

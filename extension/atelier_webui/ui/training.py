@@ -70,8 +70,9 @@ def build(desk: Desk, account: Any) -> None:
         form = recipes.build()
         begin = gr.Button("Train", variant="primary", elem_id="atelier_training_begin")
         said = gr.HTML("", elem_id="atelier_training_said")
+    lacks = gr.HTML("", elem_id="atelier_training_lacks")
     pane = work.build(desk, account, Trainings())
-    menus = [said, form.model, form.dataset]
+    menus = [lacks, form.model, form.dataset]
     listen(pane.refresh.click, telling(lambda name: _choices(desk, name), 3), [account], menus)
     begun = [said, pane.chosen]
     given = [account, *form.values]

@@ -13,7 +13,7 @@ from atelier_webui.desk import Desk
 from atelier_webui.errors import Problem, Refusal
 from atelier_webui.people import People
 from atelier_webui.ui import words
-from atelier_webui.ui.answers import CONFIRMED, clearing, confirming, pressing, telling
+from atelier_webui.ui.answers import CONFIRMED, clearing, confirming, telling
 
 if TYPE_CHECKING:
     from atelier_webui.contract.api.roles import Role
@@ -30,6 +30,7 @@ class Pane:
 
     account: Any
     message: Any
+    told: Any
     content: Any
     users: Any
     roles: Any
@@ -40,8 +41,8 @@ class Pane:
 
     @property
     def shown(self) -> list[Any]:
-        """Return what a list goes to, after the message."""
-        return [self.message, self.content, self.users, self.roles, self.user, self.role, self.given]
+        """Return what a list goes to, after what is told of it."""
+        return [self.content, self.users, self.roles, self.user, self.role, self.given]
 
 
 def build(desk: Desk, account: Any) -> None:
@@ -49,16 +50,17 @@ def build(desk: Desk, account: Any) -> None:
     with gr.Row(elem_classes=["atelier-actions"]):
         refresh = gr.Button("Refresh", elem_id=REFRESH)
     message = gr.HTML(words.note(FIRST), elem_id="atelier_users_message")
+    told = gr.HTML("", elem_id="atelier_users_told")
     with gr.Column(visible=False, elem_id="atelier_users_content") as content:
-        pane, buttons = _build_people(account, message, content)
+        pane, buttons = _build_people(account, message, told, content)
         _build_tokens(desk, pane)
-    many = len(pane.shown)
-    listen(refresh.click, telling(lambda name: _refresh(desk, name), many), [account], pane.shown)
-    clearing(account, lambda: _hidden(FIRST), pane.shown, then=pressing(REFRESH))
+    listing, outputs = telling(lambda name: _refresh(desk, name), 7), [message, *pane.shown]
+    listen(refresh.click, listing, [account], outputs)
+    clearing(account, [*outputs, told], [*_hidden(FIRST), ""], REFRESH)
     _wire(desk, pane, buttons)
 
 
-def _build_people(account: Any, message: Any, content: Any) -> tuple[Pane, dict[str, Any]]:
+def _build_people(account: Any, message: Any, told: Any, content: Any) -> tuple[Pane, dict[str, Any]]:
     buttons: dict[str, Any] = {}
     users = gr.HTML("", elem_id="atelier_users")
     with gr.Row(elem_classes=["atelier-actions"]):
@@ -80,7 +82,7 @@ def _build_people(account: Any, message: Any, content: Any) -> tuple[Pane, dict[
         )
         buttons["keep_role"] = gr.Button("Save role", variant="primary", elem_id="atelier_roles_save")
         buttons["delete_role"] = gr.Button("Delete", elem_id="atelier_roles_delete")
-    return Pane(account, message, content, users, roles, user, role, given, permissions), buttons
+    return Pane(account, message, told, content, users, roles, user, role, given, permissions), buttons
 
 
 def _permissions() -> list[str]:
@@ -100,22 +102,24 @@ def _menu(label: str, elem_id: str) -> Any:
 
 
 def _wire(desk: Desk, pane: Pane, buttons: dict[str, Any]) -> None:
+    changes = [pane.told, *pane.shown]
+
     def changing(act: Callable[..., str]) -> Callable[..., list[Any]]:
         def changed(account: str, *values: Any) -> list[Any]:
             told = act(People(desk.client(account)), *values)
             return [words.note(told), *_listed(desk, account)]
 
-        return telling(changed, len(pane.shown))
+        return telling(changed, len(changes))
 
     user, role = [pane.account, pane.user], [pane.account, pane.role]
-    listen(buttons["keep_user"].click, changing(_keep_user), [*user, pane.given], pane.shown)
-    listen(buttons["keep_role"].click, changing(_keep_role), [*role, pane.permissions], pane.shown)
+    listen(buttons["keep_user"].click, changing(_keep_user), [*user, pane.given], changes)
+    listen(buttons["keep_role"].click, changing(_keep_role), [*role, pane.permissions], changes)
     for name, act, chosen, question in (
         ("delete_user", _delete_user, user, "Delete the user {}, and revoke their tokens?"),
         ("delete_role", _delete_role, role, "Delete the role {}, and take it from its users?"),
     ):
         asked = [*chosen, gr.Textbox(visible=False)]
-        listen(buttons[name].click, changing(act), asked, pane.shown, js=confirming(question, 3))
+        listen(buttons[name].click, changing(act), asked, changes, js=confirming(question, 3))
     listen(pane.user.change, lambda *at: _roles_of(desk, *at), user, [pane.given])
     listen(pane.role.change, lambda *at: _permissions_of(desk, *at), role, [pane.permissions])
 
@@ -141,7 +145,7 @@ def _build_tokens(desk: Desk, pane: Pane) -> None:
             show_copy_button=True,
             elem_id="atelier_tokens_secret",
         )
-    shown = [pane.message, listed, token, secret]
+    shown = [pane.told, listed, token, secret]
     whose = [pane.account, pane.user]
     listen(show.click, telling(lambda *at: _tokens(desk, "", *at), 4), whose, shown)
     listen(make.click, telling(lambda *at: _make_token(desk, *at), 4), [*whose, about, lasts], shown)
@@ -157,7 +161,7 @@ def _build_tokens(desk: Desk, pane: Pane) -> None:
 
 def _refresh(desk: Desk, account: str) -> list[Any]:
     try:
-        return ["", *_listed(desk, account)]
+        return [words.answered(account, REFRESH), *_listed(desk, account)]
     except Refusal as refusal:
         if refusal.status != 403 or "has no permissions" not in str(refusal):
             raise

@@ -14,9 +14,13 @@ def note(text: str) -> str:
     return f'<p class="atelier-note" role="status">{escape(text)}</p>'
 
 
-def answered() -> str:
-    """Return a mark that is seen by the page alone: no answer has that of another."""
-    return f'<span data-atelier-answered="{time.monotonic_ns()}"></span>'
+def answered(account: str, again: str, menu: str = "atelier_account") -> str:
+    """Return a mark that is seen by the page alone; no answer has that of another.
+
+    It says of which *account* this is, and the button that asks *again* when the *menu* says another.
+    """
+    of = f'data-atelier-of="{escape(account or "")}" data-atelier-in="{menu}" data-atelier-again="{again}"'
+    return f'<span data-atelier-answered="{time.monotonic_ns()}" {of}></span>'
 
 
 def problem(error: Problem) -> str:

@@ -103,10 +103,10 @@ def build(desk: Desk, account: Any, kind: Kind) -> Pane:
 def _wire(pane: Pane, looks: Sequence[Any], older: Any, show: Any) -> None:
     def newest(account: str, id: str) -> list[Any]:
         client = pane.desk.client(account)
-        return [words.answered(), *_listed(pane, client, None), *_detail(pane, client, id)]
+        return [_answered(pane, account), *_listed(pane, client, None), *_detail(pane, client, id)]
 
     def before(account: str, start: str | None) -> list[Any]:
-        return [words.answered(), *_listed(pane, pane.desk.client(account), start)]
+        return [_answered(pane, account), *_listed(pane, pane.desk.client(account), start)]
 
     def one(account: str, id: str) -> list[Any]:
         return ["", *_detail(pane, pane.desk.client(account), id)]
@@ -116,9 +116,8 @@ def _wire(pane: Pane, looks: Sequence[Any], older: Any, show: Any) -> None:
         listen(each.click, telling(newest, 5), given, pane.shown)
     listen(older.click, telling(before, 3), [pane.account, pane.next], pane.shown[:3], progress="minimal")
     listen(show.click, telling(one, 3), given, [pane.told, pane.detail, pane.log])
-    cleared = [pane.chosen, pane.told, *pane.shown]
-    again = pressing(f"atelier_{pane.kind.name}_refresh")
-    clearing(pane.account, lambda: _cleared(pane.kind), cleared, then=again)
+    of_account = [pane.chosen, pane.told, pane.message, pane.listed, pane.detail, pane.log]
+    clearing(pane.account, of_account, _cleared(pane.kind), _refresh(pane))
 
 
 def _wire_acts(pane: Pane, stop: Any, delete: Any) -> None:
@@ -160,4 +159,12 @@ def _detail(pane: Pane, client: Client, id: str) -> list[Any]:
 
 def _cleared(kind: Kind) -> list[Any]:
     first, choose = f"Refresh shows the {kind.name}s.", f"Choose a {kind.name} to see it."
-    return ["", "", "", words.note(first), None, words.note(choose), ""]
+    return ["", "", "", words.note(first), words.note(choose), ""]
+
+
+def _refresh(pane: Pane) -> str:
+    return f"atelier_{pane.kind.name}_refresh"
+
+
+def _answered(pane: Pane, account: str) -> str:
+    return words.answered(account, _refresh(pane))

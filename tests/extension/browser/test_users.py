@@ -10,8 +10,7 @@ def people(anna, page):
     """The pane as who may see it has it."""
     page.pane("Users")
     page.choose("atelier_account", "anna's cloud")
-    page.part("atelier_users_refresh").click()
-    expect(page.part("atelier_users")).to_contain_text("ben")
+    page.refresh("users", "ben")
     return page
 
 
@@ -40,26 +39,26 @@ def test_a_role_and_a_user_are_made_and_given_a_token_that_is_shown_once(anna, p
     people.part("atelier_tokens_show").click()
     expect(shown).to_have_value("")
     people.part("atelier_tokens_revoke").click()
-    expect(people.part("atelier_users_message")).to_contain_text("revoked")
+    expect(people.part("atelier_users_told")).to_contain_text("revoked")
     assert "zoë" not in anna.tokens.values()
 
 
 @ON_ONE
 def test_a_user_is_given_another_role_and_deleted(anna, people):
     anna.role("guest", "inference:list")
-    people.part("atelier_users_refresh").click()
-    expect(people.part("atelier_roles")).to_contain_text("guest")
+    anna.user("zoë", "guest")
+    people.refresh("users", "guest")
     people.choose("atelier_users_user", "ben")
     expect(people.part("atelier_users_roles")).to_contain_text("artist")
 
     people.choose("atelier_users_roles", "guest")
     people.part("atelier_users_save").click()
-    expect(people.part("atelier_users_message")).to_contain_text("artist, guest")
+    expect(people.part("atelier_users_told")).to_contain_text("artist, guest")
     assert ["artist", "guest"] == anna.users["ben"]["roles"]
 
     people.part("atelier_users_delete").click()
-    expect(people.part("atelier_users_message")).to_contain_text("The user ben is deleted")
-    assert ["anna"] == list(anna.users)
+    expect(people.part("atelier_users_told")).to_contain_text("The user ben is deleted")
+    assert ["anna", "zoë"] == list(anna.users)
 
 
 @ON_ONE
@@ -84,5 +83,5 @@ def test_what_the_middleware_refuses_is_told_and_the_pane_stays(anna, people):
 
     people.part("atelier_users_save").click()
 
-    expect(people.part("atelier_users_message")).to_contain_text('user roles "artist" not exist')
+    expect(people.part("atelier_users_told")).to_contain_text('user roles "artist" not exist')
     expect(people.part("atelier_users_save")).to_be_visible()

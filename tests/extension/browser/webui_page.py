@@ -79,6 +79,14 @@ class Page:
             self.write(f"atelier_accounts_{part}", value)
         self.part("atelier_accounts_add").click()
 
+    def refresh(self, name: str, text: str) -> None:
+        """Press a pane's Refresh until its list has a text; what is pressed while it loads is lost."""
+        for _ in range(SECONDS * 1000 // PATIENCE):
+            self.part(f"atelier_{name}_refresh").click()
+            with contextlib.suppress(AssertionError):
+                return expect(self.part(f"atelier_{name}")).to_contain_text(text, timeout=PATIENCE)
+        raise AssertionError(f"{text!r} does not come into {name}")
+
     def write(self, id: str, text: Any) -> None:
         """Write into a field."""
         self.part(id).locator("textarea, input:not([type=range])").first.fill(str(text))
