@@ -83,9 +83,11 @@ WEBUI_PYTHON := $(shell for each in python3.11 python3.10 python3; do \
 	@$@.new/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<
 	@rm -rf $@ && mv $@.new $@ && touch $@
 
+WEBUIS := .venv/gradio3 .venv/gradio4
+
 .PHONY: webuis
 webuis: ## Set up the stand-ins for a WebUI that the browser's tests click in
-	@$(MAKE) --no-print-directory --jobs 2 .venv/gradio3 .venv/gradio4
+	@$(MAKE) --silent --jobs 2 $(WEBUIS)
 
 # What the notebooks run on. The lock is all of it: what the SDK asks for and ModelTrainer never imports is left out.
 .venv/notebooks: requirements/notebooks.lock | .venv/python
@@ -103,7 +105,8 @@ notebooks: .venv/runtime .venv/notebooks ## Execute the notebooks on the local c
 TWO := --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 .PHONY: test
-test: .venv/notebooks .venv/dev .venv/docs $(if $(and $(CHROMIUM),$(WEBUI_PYTHON)),webuis) ## Run every test (ARGS="-k name")
+test: .venv/dev ## Run every test (ARGS="-k name")
+	@$(MAKE) --silent --jobs 2 .venv/notebooks .venv/docs $(if $(and $(CHROMIUM),$(WEBUI_PYTHON)),$(WEBUIS))
 	@$(BIN)/pytest $(TWO) $(ARGS)
 
 .venv/docs: requirements/docs.lock | .venv/python
