@@ -3,8 +3,7 @@
 (function () {
     "use strict";
 
-    // gradio shows a button some time before it listens to it, and does not say when it does.
-    const WIRED = [200, 1000, 3000];
+    const WIRED = [200, 5000];  // milliseconds until it is asked again whether the page is wired: at first, at most
     const LOOK_AGAIN = 1200;  // milliseconds, while something that is seen is not over
     // The lists with cards to choose from, what a click on one is written into, and how often they change.
     const LISTS = [
@@ -37,6 +36,14 @@
         press("atelier_txt2img_reload");
         press("atelier_img2img_reload");
         press("atelier_accounts_refresh");
+    }
+
+    // gradio shows a button some time before it listens to it, and does not say when it does.
+    function reloadUntilAnswered(wait) {
+        if (!element("atelier_accounts")?.querySelector("[data-atelier-answered]")) {
+            reloadAccounts();
+            setTimeout(() => reloadUntilAnswered(Math.min(2 * wait, WIRED[1])), wait);
+        }
     }
 
     function choose(which, card) {
@@ -250,7 +257,7 @@
     });
 
     onUiLoaded(() => {
-        WIRED.forEach((wait) => setTimeout(reloadAccounts, wait));
+        setTimeout(() => reloadUntilAnswered(WIRED[0]), WIRED[0]);
         LISTS.forEach(keepPlace);
         gradioApp().querySelectorAll("[id^=atelier_] > .label-wrap:not(button)").forEach(openByKeyboard);
         gradioApp().querySelectorAll("[id^=atelier_pane_]:not(button), [id^=atelier_shelf_][id$=_pane]")

@@ -111,7 +111,7 @@ def _filled(desk: Desk, account: str, tab: str) -> list[Any]:
     serving = [each.endpoint_name for each in endpoints if each.endpoint_status == "InService"]
     names = sorted({name for each in checkpoints for name in each.name})
     told = words.note(words.summary(client.account.name, serving, len(endpoints), names))
-    told += words.answered(account, f"atelier_{tab}_refresh", f"atelier_{tab}_account")
+    told += words.answered_of(account, f"atelier_{tab}_refresh", f"atelier_{tab}_account")
     return [gr.update(choices=[AUTOMATIC, *serving]), gr.update(choices=[AUTOMATIC, *names]), told]
 
 

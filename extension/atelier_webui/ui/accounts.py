@@ -92,7 +92,7 @@ def _remove(desk: Desk, name: str, sure: str) -> list[Any]:
 
 def _refresh(desk: Desk, *chosen: str) -> list[Any]:
     names = desk.names()
-    return [_table(desk), *(offering(names, each) for each in chosen)]
+    return [_table(desk) + words.answered(), *(offering(names, each) for each in chosen)]
 
 
 def _menus(desk: Desk, chosen: str) -> list[Any]:

@@ -124,7 +124,7 @@ def _fetch(desk: Desk, account: str, kind: Any, urls: str) -> list[Any]:
 
 
 def _refresh(desk: Desk, account: str) -> list[Any]:
-    return [words.answered(account, REFRESH), *_listed(desk, account)]
+    return [words.answered_of(account, REFRESH), *_listed(desk, account)]
 
 
 def _cleared() -> list[Any]:

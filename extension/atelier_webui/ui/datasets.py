@@ -155,7 +155,7 @@ def _build_new(desk: Desk, account: Any) -> None:
 def _listed(desk: Desk, account: str) -> list[Any]:
     found = Shelves(desk.client(account)).all()
     shown = cards.html(map(_card, found), of="dataset", empty="There is no dataset yet: make one below.")
-    return [words.answered(account, REFRESH), shown]
+    return [words.answered_of(account, REFRESH), shown]
 
 
 def _card(row: Dataset) -> cards.Card:

@@ -109,7 +109,7 @@ def _delete(desk: Desk, account: str, chosen: str, sure: str) -> list[Any]:
 
 
 def _refresh(desk: Desk, account: str) -> list[Any]:
-    return [words.answered(account, REFRESH), *_listed(desk, account)]
+    return [words.answered_of(account, REFRESH), *_listed(desk, account)]
 
 
 def _cleared() -> list[Any]:

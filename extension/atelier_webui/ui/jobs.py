@@ -67,10 +67,10 @@ def _wire_list(desk: Desk, pane: Pane, refresh: Any) -> None:
     thumbnails = Thumbnails()
 
     def newest(account: str, task: str, status: str) -> list[Any]:
-        return [words.answered(account, REFRESH), *_listed(desk, thumbnails, account, task, status, None)]
+        return [words.answered_of(account, REFRESH), *_listed(desk, thumbnails, account, task, status, None)]
 
     def older(account: str, *asked: Any) -> list[Any]:
-        return [words.answered(account, REFRESH), *_listed(desk, thumbnails, account, *asked)]
+        return [words.answered_of(account, REFRESH), *_listed(desk, thumbnails, account, *asked)]
 
     listen(refresh.click, telling(newest, 3), pane.asked, pane.shown)
     for each in pane.asked:

@@ -161,7 +161,7 @@ def _build_tokens(desk: Desk, pane: Pane) -> None:
 
 def _refresh(desk: Desk, account: str) -> list[Any]:
     try:
-        return [words.answered(account, REFRESH), *_listed(desk, account)]
+        return [words.answered_of(account, REFRESH), *_listed(desk, account)]
     except Refusal as refusal:
         if refusal.status != 403 or "has no permissions" not in str(refusal):
             raise

@@ -14,13 +14,15 @@ def note(text: str) -> str:
     return f'<p class="atelier-note" role="status">{escape(text)}</p>'
 
 
-def answered(account: str, again: str, menu: str = "atelier_account") -> str:
-    """Return a mark that is seen by the page alone; no answer has that of another.
+def answered(more: str = "") -> str:
+    """Return a mark that is seen by the page alone: no answer has that of another."""
+    return f'<span data-atelier-answered="{time.monotonic_ns()}" {more}></span>'
 
-    It says of which *account* this is, and the button that asks *again* when the *menu* says another.
-    """
-    of = f'data-atelier-of="{escape(account or "")}" data-atelier-in="{menu}" data-atelier-again="{again}"'
-    return f'<span data-atelier-answered="{time.monotonic_ns()}" {of}></span>'
+
+def answered_of(account: str, again: str, menu: str = "atelier_account") -> str:
+    """Return the mark of an answer of one *account*: *again* is pressed when the *menu* says another."""
+    of = f'data-atelier-of="{escape(account or "")}" data-atelier-in="{menu}"'
+    return answered(f'{of} data-atelier-again="{again}"')
 
 
 def problem(error: Problem) -> str:

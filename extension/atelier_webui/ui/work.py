@@ -167,4 +167,4 @@ def _refresh(pane: Pane) -> str:
 
 
 def _answered(pane: Pane, account: str) -> str:
-    return words.answered(account, _refresh(pane))
+    return words.answered_of(account, _refresh(pane))

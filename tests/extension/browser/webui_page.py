@@ -53,6 +53,8 @@ class Page:
         page.tab.on("dialog", lambda dialog: dialog.accept())
         page.tab.goto(f"{webui.url}/?__theme={theme}")
         expect(page.part("txt2img_generate")).to_be_visible(timeout=SECONDS * 1000)
+        # it shows its buttons some time before it listens to them
+        page.part("atelier_accounts").locator("[data-atelier-answered]").wait_for(state="attached")
         return page
 
     def part(self, id: str) -> Locator:
