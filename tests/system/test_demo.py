@@ -26,7 +26,9 @@ MEMBERS = [
 
 
 def run(workshop, monkeypatch, *words):
-    words = [*words, "--data", str(workshop.data), "-p", f"StartupSeconds={shop.STARTUP_SECONDS}"]
+    words = [*words, "--data", str(workshop.data)]
+    for name, value in workshop.chosen.items():  # a deployment without them would take them back
+        words += ["-p", f"{name}={value}"]
     monkeypatch.chdir(workshop.folder)
     monkeypatch.setenv("ATELIER_HOME", str(workshop.home))
     return CliRunner().invoke(cli, ["demo", *words])
