@@ -64,10 +64,12 @@ def deploy(
     progress: Progress = lambda event: None,
     code: Callable[[], Code] | None = None,
     order: Sequence[str] = ORDER,
+    keeps: bool = True,
 ) -> list[Outcome]:
     """Create or update the stacks of an order; what one stack outputs is a parameter of those after it.
 
-    The images of endpoints and of the fleet are built on the way, unless parameters name them.
+    A parameter that nobody gives keeps what was chosen before, or has its default if not *keeps*. The images
+    of endpoints and of the fleet are built on the way, unless parameters name them.
     """
     _refuse_unknown(parameters, order)
     values: dict[str, str] = {**parameters, "Prefix": prefix}
@@ -82,7 +84,7 @@ def deploy(
             progress=progress,
             upload=_uploader(clients.s3, values.get("CodeBucketName")),
         )
-        outcome = stacks.apply(stack(name, prefix, values))
+        outcome = stacks.apply(stack(name, prefix, values, keeps))
         values.update(outcome.outputs)
         if name == STORAGE:
             made = {each.source: image_source(each) for each in kinds.values()}
@@ -139,13 +141,14 @@ def _refuse_unknown(parameters: Mapping[str, str], order: Sequence[str]) -> None
         raise Problem(f"no stack has a parameter {', '.join(unknown)} to choose; there are {names}")
 
 
-def stack(name: str, prefix: str, values: dict[str, str]) -> Stack:
+def stack(name: str, prefix: str, values: dict[str, str], keeps: bool) -> Stack:
     """Return a stack as it should be, with the values that earlier stacks said."""
     return Stack(
         name=f"{prefix}-{name}",
         template=synth.text(name),
         parameters=dict(values),
         tags={"atelier:installation": prefix},
+        keeps=keeps,
     )
 
 

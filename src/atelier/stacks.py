@@ -51,15 +51,18 @@ class Stack:
     template: str
     parameters: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    keeps: bool = True
+    """Whether a parameter that is not given keeps what was chosen before; it has its default otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a stack."""
+    """What became of a stack; *kept* are the parameters that nobody gave and that were chosen before."""
 
     name: str
     change: Change
     outputs: Mapping[str, str]
+    kept: Mapping[str, str]
     seconds: float
 
 
@@ -81,9 +84,10 @@ class Stacks:
         """Create or update the stack and wait for the end; raise RolledBack with the first cause."""
         start = self.clock()
         current = self._ready(stack.name)
-        change_set = self._propose(stack, current)
+        kept = self._kept(stack, current) if current and stack.keeps else {}
+        change_set = self._propose(stack, current, kept)
         if change_set is None:
-            return self._outcome(stack.name, "unchanged", start)
+            return self._outcome(stack.name, "unchanged", kept, start)
         seen = {event["EventId"] for event in self._events(change_set["StackId"])}
         self.cloudformation.execute_change_set(
             ChangeSetName=change_set["ChangeSetId"],
@@ -91,7 +95,7 @@ class Stacks:
             RetainExceptOnCreate=True,
         )
         self._finish(stack.name, change_set["StackId"], seen)
-        return self._outcome(stack.name, "updated" if current else "created", start)
+        return self._outcome(stack.name, "updated" if current else "created", kept, start)
 
     def outputs(self, name: str) -> dict[str, str] | None:
         """Return a stack's outputs, or None when there is no such stack."""
@@ -100,9 +104,27 @@ class Stacks:
             return None
         return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
 
-    def _outcome(self, name: str, change: Change, start: float) -> Outcome:
+    def _outcome(self, name: str, change: Change, kept: Mapping[str, str], start: float) -> Outcome:
         outputs = self.outputs(name) or {}
-        return Outcome(name=name, change=change, outputs=outputs, seconds=self.clock() - start)
+        return Outcome(name=name, change=change, outputs=outputs, kept=kept, seconds=self.clock() - start)
+
+    def _kept(self, stack: Stack, current: StackTypeDef) -> dict[str, str]:
+        """Return what was chosen before and is not given now.
+
+        A value that was the default then was not chosen: it follows the default when that changes.
+        """
+        declared = json.loads(stack.template).get("Parameters", {})
+        before = {
+            each["ParameterKey"]: each["ParameterValue"]
+            for each in current.get("Parameters", [])
+            if "Default" in declared.get(each["ParameterKey"], {})
+            if each["ParameterKey"] not in stack.parameters
+        }
+        if not before:
+            return {}
+        summary = self.cloudformation.get_template_summary(StackName=current["StackId"])
+        defaults = {each["ParameterKey"]: each.get("DefaultValue") for each in summary["Parameters"]}
+        return {name: value for name, value in before.items() if value != defaults.get(name)}
 
     def _find(self, name: str) -> StackTypeDef | None:
         try:
@@ -141,14 +163,14 @@ class Stacks:
         if status not in {None, "DELETE_COMPLETE"}:
             raise Problem(f"stack {stack['StackName']} never succeeded and cannot be deleted: it is {status}")
 
-    def _propose(self, stack: Stack, current: StackTypeDef | None) -> Any | None:
+    def _propose(self, stack: Stack, current: StackTypeDef | None, kept: Mapping[str, str]) -> Any | None:
         """Make a change set; None when it holds no changes."""
         request = {
             "StackName": stack.name,
             "ChangeSetName": f"atelier-{time.time_ns():x}",
             "ChangeSetType": "UPDATE" if current else "CREATE",
             "Capabilities": CAPABILITIES,
-            "Parameters": _parameters(stack, current),
+            "Parameters": _parameters(stack, current, kept),
             "Tags": [{"Key": key, "Value": value} for key, value in sorted(stack.tags.items())],
             **self._template(stack),
         }
@@ -234,19 +256,17 @@ class Stacks:
         return None
 
 
-def _parameters(stack: Stack, current: StackTypeDef | None) -> list[dict[str, Any]]:
-    """Return what the template declares: a value given, or its default, or what the stack had before."""
+def _parameters(stack: Stack, current: StackTypeDef | None, kept: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return what the template declares: a value given, or what the stack had before, or its default."""
     before = {each["ParameterKey"] for each in current.get("Parameters", [])} if current else set()
     chosen: list[dict[str, Any]] = []
     for name, declared in json.loads(stack.template).get("Parameters", {}).items():
         if name in stack.parameters:
             chosen.append({"ParameterKey": name, "ParameterValue": stack.parameters[name]})
-        elif "Default" not in declared:
-            if name not in before:
-                raise Problem(
-                    f"stack {stack.name} needs the parameter {name}, which no earlier stack outputs"
-                )
+        elif name in kept or ("Default" not in declared and name in before):
             chosen.append({"ParameterKey": name, "UsePreviousValue": True})
+        elif "Default" not in declared:
+            raise Problem(f"stack {stack.name} needs the parameter {name}, which no earlier stack outputs")
     return chosen
 
 

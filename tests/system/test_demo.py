@@ -26,12 +26,9 @@ MEMBERS = [
 
 
 def run(workshop, monkeypatch, *words):
-    words = [*words, "--data", str(workshop.data)]
-    for name, value in workshop.chosen.items():  # a deployment without them would take them back
-        words += ["-p", f"{name}={value}"]
     monkeypatch.chdir(workshop.folder)
     monkeypatch.setenv("ATELIER_HOME", str(workshop.home))
-    return CliRunner().invoke(cli, ["demo", *words])
+    return CliRunner().invoke(cli, ["demo", *words, "--data", str(workshop.data)])
 
 
 def test_a_demo_after_a_change_makes_the_next_version_and_compares_it(workshop, monkeypatch):

@@ -64,3 +64,27 @@ def test_a_template_that_is_too_large_for_a_request_goes_through_a_bucket(cloud,
     stacks = Stacks(cloudformation=cloud.client("cloudformation"), upload=upload)
 
     assert "created" == stacks.apply(Stack(name=unique, template=json.dumps(large))).change
+
+
+def test_what_was_set_stays_and_what_was_a_default_follows_it(stacks, unique):
+    def said(outcome):
+        return outcome.outputs["Steps"], outcome.outputs["Rate"]
+
+    def counted(*, steps, rate):
+        document = json.loads(template())
+        document["Parameters"] = {
+            "Steps": {"Type": "Number", "Default": steps},
+            "Rate": {"Type": "String", "Default": rate},
+        }
+        tag = {"Key": "steps", "Value": {"Fn::Sub": "${Steps} ${Rate}"}}
+        document["Resources"]["Bucket"] = {**BUCKET, "Properties": {"Tags": [tag]}}
+        document["Outputs"].update(Steps={"Value": {"Ref": "Steps"}}, Rate={"Value": {"Ref": "Rate"}})
+        return json.dumps(document)
+
+    before, after = counted(steps=500, rate=""), counted(steps=700, rate="daily")
+    stacks.apply(Stack(name=unique, template=before, parameters={"Steps": "10"}))
+
+    assert ("10", "daily") == said(stacks.apply(Stack(name=unique, template=after)))
+    again = stacks.apply(Stack(name=unique, template=after))
+    assert ("unchanged", {"Steps": "10"}) == (again.change, again.kept)
+    assert ("700", "daily") == said(stacks.apply(Stack(name=unique, template=after, keeps=False)))

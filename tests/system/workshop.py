@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sysconfig
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,6 @@ class Workshop:
     first: Execution | None = None
     version: Version | None = None
     said: str = ""
-    chosen: dict[str, str] = field(default_factory=dict)
-    """The parameters that it was deployed with."""
 
     @property
     def data(self) -> Path:
@@ -129,7 +127,7 @@ def make(connection: Any, folder: Path) -> Workshop:
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "text.txt").write_text("Call me Ishmael. " * 200)
     datasets.upload(clients, output(clients, "atelier-storage", "DataBucketName"), folder / "data")
-    return Workshop(clients=clients, folder=repository(folder / "work"), chosen=chosen)
+    return Workshop(clients=clients, folder=repository(folder / "work"))
 
 
 def repository(folder: Path) -> Path:

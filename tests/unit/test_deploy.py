@@ -1,11 +1,16 @@
 """The order of the stacks, and what one hands to the next."""
 
+import json
+from types import SimpleNamespace
+
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from click.testing import CliRunner
 from moto import mock_aws
 
 from atelier import synth
+from atelier.cli.main import cli
 from atelier.client.errors import Problem
 from atelier.deploy import ORDER, PARTS, deploy, upload
 
@@ -23,6 +28,7 @@ OUTPUTS = {
         "SourceRepositoryName": "atelier",
     },
     "atelier-training-pipeline": {},
+    "atelier-docs-site": {},
 }
 CODE = {"CodeKey": ("lambdas/1.zip", b"functions"), "LayerKey": ("layers/2.zip", b"packages")}
 
@@ -46,9 +52,15 @@ class FakeCloudFormation:
                     "StackId": f"arn:{name}",
                     "StackStatus": "CREATE_COMPLETE",
                     "Outputs": outputs,
+                    "Parameters": self.created[name]["Parameters"],
                 }
             ]
         }
+
+    def get_template_summary(self, StackName):
+        declared = json.loads(synth.text(StackName.removeprefix("arn:atelier-")))["Parameters"]
+        told = [(key, each["Default"]) for key, each in declared.items() if "Default" in each]
+        return {"Parameters": [{"ParameterKey": key, "DefaultValue": value} for key, value in told]}
 
     def create_change_set(self, **request):
         self.request = request
@@ -58,7 +70,11 @@ class FakeCloudFormation:
         return {"Status": "CREATE_COMPLETE", "ChangeSetId": ChangeSetName, "StackId": StackName}
 
     def execute_change_set(self, **request):
-        self.created[self.request["StackName"]] = self.request
+        before = self.created.get(self.request["StackName"], {"Parameters": []})["Parameters"]
+        keys = {each["ParameterKey"] for each in self.request["Parameters"] if "UsePreviousValue" in each}
+        given = [each for each in self.request["Parameters"] if each["ParameterKey"] not in keys]
+        kept = [each for each in before if each["ParameterKey"] in keys]
+        self.created[self.request["StackName"]] = {**self.request, "Parameters": [*given, *kept]}
 
     def get_paginator(self, operation):
         return self
@@ -119,6 +135,30 @@ def test_a_parameter_that_a_person_chooses_reaches_its_stack(clients):
     deploy(clients, prefix="atelier", parameters={"TrainingSteps": "10"}, code=lambda: CODE)
 
     assert "10" == clients.cloudformation.parameters("atelier-training-pipeline")["TrainingSteps"]
+
+
+def test_what_a_person_chose_stays_until_the_defaults_are_asked_for(clients):
+    deploy(clients, prefix="atelier", parameters={"TrainingSteps": "10"}, code=lambda: CODE)
+
+    again = deploy(clients, prefix="atelier", code=lambda: CODE)
+    reset = deploy(clients, prefix="atelier", code=lambda: CODE, keeps=False)
+
+    assert {"TrainingSteps": "10"} == again[-1].kept
+    assert {} == reset[-1].kept
+    assert "TrainingSteps" not in clients.cloudformation.parameters("atelier-training-pipeline")
+
+
+def test_the_command_says_what_it_kept_and_how_to_forget_it():
+    clients = SimpleNamespace(cloudformation=FakeCloudFormation(), s3=None)
+
+    def said(*words):
+        return CliRunner().invoke(cli, ["deploy", "docs", *words], obj=clients).output
+
+    assert "Kept" not in said("-p", "DocsDomain=docs.example.org")
+    kept = "Kept as set before: DocsDomain=docs.example.org (`atelier deploy --defaults` forgets them)"
+    assert kept in said()
+    assert "Kept" not in said("--defaults")
+    assert "Kept" not in said()
 
 
 @pytest.mark.parametrize("name", ["Nonsense", "CodeKey", "Prefix"])

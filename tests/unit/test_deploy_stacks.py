@@ -9,6 +9,7 @@ from atelier.client.errors import Problem
 from atelier.stacks import LARGEST_BODY, RolledBack, Stack, Stacks
 
 TEMPLATE = json.dumps({"Parameters": {"Bucket": {"Type": "String"}}, "Resources": {}})
+WITH_STEPS = json.dumps({"Parameters": {"Steps": {"Type": "Number", "Default": "700"}}, "Resources": {}})
 
 
 def event(number, resource, status, reason="", *, type="AWS::S3::Bucket", stack="one", physical="p"):
@@ -36,6 +37,7 @@ class FakeCloudFormation:
         self.happening = list(events)
         self.happened = {"arn:one": [event(0, "one", "REVIEW_IN_PROGRESS")]}
         self.parameters = []
+        self.defaults = {}
         self.requests = {}
         self.deleted = []
 
@@ -48,6 +50,11 @@ class FakeCloudFormation:
         outputs = [{"OutputKey": "BucketName", "OutputValue": "b"}]
         stack = {"StackName": "one", "StackId": "arn:one", "StackStatus": self.status, "Outputs": outputs}
         return {"Stacks": [{**stack, "Parameters": self.parameters}]}
+
+    def get_template_summary(self, StackName):
+        assert "arn:one" == StackName
+        told = [{"ParameterKey": key, "DefaultValue": value} for key, value in self.defaults.items()]
+        return {"Parameters": told}
 
     def create_change_set(self, **request):
         self.requests["create"] = request
@@ -189,6 +196,57 @@ def test_a_parameter_that_nobody_gives_keeps_its_previous_value():
 
     expected = [{"ParameterKey": "Bucket", "UsePreviousValue": True}]
     assert expected == cloudformation.requests["create"]["Parameters"]
+
+
+def with_steps(value, *, default):
+    cloudformation = FakeCloudFormation("CREATE_COMPLETE", becomes=["UPDATE_COMPLETE"])
+    cloudformation.parameters = [{"ParameterKey": "Steps", "ParameterValue": value}]
+    cloudformation.defaults = {"Steps": default}
+    return cloudformation
+
+
+def test_what_was_chosen_before_outlives_a_deployment_that_does_not_name_it():
+    cloudformation = with_steps("10", default="500")
+
+    outcome = stacks(cloudformation).apply(one(template=WITH_STEPS, parameters={}))
+
+    assert {"Steps": "10"} == outcome.kept
+    expected = [{"ParameterKey": "Steps", "UsePreviousValue": True}]
+    assert expected == cloudformation.requests["create"]["Parameters"]
+
+
+def test_what_was_the_default_before_follows_the_default():
+    cloudformation = with_steps("500", default="500")
+
+    outcome = stacks(cloudformation).apply(one(template=WITH_STEPS, parameters={}))
+
+    assert {} == outcome.kept
+    assert [] == cloudformation.requests["create"]["Parameters"]
+
+
+def test_what_is_given_takes_the_place_of_what_was_chosen():
+    cloudformation = with_steps("10", default="500")
+
+    outcome = stacks(cloudformation).apply(one(template=WITH_STEPS, parameters={"Steps": "20"}))
+
+    assert {} == outcome.kept
+    expected = [{"ParameterKey": "Steps", "ParameterValue": "20"}]
+    assert expected == cloudformation.requests["create"]["Parameters"]
+
+
+def test_a_stack_that_keeps_nothing_has_its_defaults_again():
+    cloudformation = with_steps("10", default="500")
+
+    outcome = stacks(cloudformation).apply(one(template=WITH_STEPS, parameters={}, keeps=False))
+
+    assert {} == outcome.kept
+    assert [] == cloudformation.requests["create"]["Parameters"]
+
+
+def test_a_parameter_that_is_not_declared_any_more_is_forgotten():
+    cloudformation = with_steps("10", default="500")
+
+    assert {} == stacks(cloudformation).apply(one()).kept
 
 
 def test_a_value_that_the_template_does_not_declare_is_not_passed():

@@ -37,7 +37,7 @@ with_parameters: Decorator = click.option(
     "parameters",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Set a parameter of the stacks, such as TrainingSteps=500; what is not set has its default.",
+    help="Set a parameter of the stacks, such as TrainingSteps=500; what was set before stays.",
 )
 
 

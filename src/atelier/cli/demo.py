@@ -186,6 +186,7 @@ def _prepare(
     """Start the cloud if it is down, and deploy."""
     from atelier import deploy as stacks
     from atelier import synth
+    from atelier.cli.deploy import kept
     from atelier.cloud.gateway import launch
 
     home = launch.default_home()
@@ -204,6 +205,8 @@ def _prepare(
         )
         for outcome in outcomes:
             view.step(f"Stack {outcome.name} {outcome.change} in {output.duration(outcome.seconds)}")
+        for line in kept(outcomes):
+            view.step(line)
     return clients
 
 

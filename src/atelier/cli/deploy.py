@@ -12,9 +12,11 @@ from atelier.cli.connect import as_json, assignments, clients, on_aws, with_para
 from atelier.cli.errors import Command, explained
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.console import Console
 
-    from atelier.stacks import Event
+    from atelier.stacks import Event, Outcome
 
 INTERRUPTED = (
     "interrupted: CloudFormation goes on with the stack at hand; run `atelier deploy` again to go on"
@@ -46,15 +48,18 @@ WORDS = {
     type=click.Choice(["pipeline", "middleware", "webui", "fleet", "docs", "github", "notebook", "all"]),
 )
 @with_parameters
+@click.option("--defaults", is_flag=True, help="Give what is not set its default, whatever was set before.")
 @with_prefix
 @on_aws
 @as_json
-def deploy(part: str, parameters: tuple[str, ...], prefix: str, aws: bool, as_json: bool) -> None:
+def deploy(
+    part: str, parameters: tuple[str, ...], defaults: bool, prefix: str, aws: bool, as_json: bool
+) -> None:
     """Create or update the stacks of one part of Atelier, or of all.
 
     PART is pipeline (the default), middleware, webui, fleet, docs, github, notebook or all. What holds state
     comes first, what uses it after; what has not changed is left alone. A stack that fails is rolled back,
-    and the cause is named.
+    and the cause is named. Parameters that were set by an earlier deployment stay as they are.
     """
     from atelier import deploy as stacks
 
@@ -67,12 +72,22 @@ def deploy(part: str, parameters: tuple[str, ...], prefix: str, aws: bool, as_js
             parameters=given,
             progress=Narrator(notes).hear,
             order=stacks.PARTS[part],
+            keeps=not defaults,
         )
     if as_json:
         output.emit({"stacks": outcomes})
         return
+    for line in kept(outcomes):
+        notes.print(line, markup=False, soft_wrap=True)
     rows = [(each.name, output.status(each.change), output.duration(each.seconds)) for each in outcomes]
     notes.print(output.table(["STACK", "", "TOOK"], rows))
+
+
+def kept(outcomes: Iterable[Outcome]) -> list[str]:
+    """Say which parameters nobody gave and stay as they were set before: one line, or none."""
+    values = {name: value for each in outcomes for name, value in each.kept.items()}
+    told = ", ".join(f"{name}={value}" for name, value in sorted(values.items()))
+    return [f"Kept as set before: {told} (`atelier deploy --defaults` forgets them)"] if told else []
 
 
 class Narrator:
