@@ -97,7 +97,7 @@ def object_at(world, uri):
         return None
 
 
-def answered(world, given, patience=20):
+def answered(world, given, patience=60):
     uri = given["X-Amzn-SageMaker-OutputLocation"]
     return world.until(lambda: object_at(world, uri), lambda body: body is not None, patience)
 

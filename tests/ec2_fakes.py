@@ -102,7 +102,7 @@ def ec2(home: Path, **parts: Any) -> Iterator[Ec2]:
         life.stop(cloud)
 
 
-def until(is_so: Callable[[], bool], patience: float = 30) -> None:
+def until(is_so: Callable[[], bool], patience: float = 60) -> None:
     deadline = time.monotonic() + patience
     while not is_so():
         assert time.monotonic() < deadline

@@ -223,7 +223,7 @@ class EcsWorld:
 
         return list(self.until(told, lambda seen: len(seen) >= count))
 
-    def until(self, look: Callable[[], Any], is_so: Callable[[Any], bool], patience: float = 30) -> Any:
+    def until(self, look: Callable[[], Any], is_so: Callable[[Any], bool], patience: float = 60) -> Any:
         """Look again and again until it is so."""
         deadline = time.monotonic() + patience
         while not is_so(seen := look()):

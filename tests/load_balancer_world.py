@@ -201,7 +201,7 @@ class World:
         asked = self("DescribeTargetHealth", TargetGroupArn=group, Targets=[self.target(service)])
         return str(asked["TargetHealthDescriptions"][0]["TargetHealth"]["State"])
 
-    def until(self, group: str, service: Service, state: str, patience: float = 30) -> None:
+    def until(self, group: str, service: Service, state: str, patience: float = 60) -> None:
         """Wait until a target is in a state."""
         end = time.monotonic() + patience
         while (now := self.state(group, service)) != state:

@@ -114,7 +114,7 @@ class RegistryWorld:
         return {f"sha256:{each.name}" for each in revisions}
 
 
-def until(look: Callable[[], Any], patience: float = 20) -> Any:
+def until(look: Callable[[], Any], patience: float = 60) -> Any:
     """Look again and again until there is something to see."""
     deadline = time.monotonic() + patience
     while not (seen := look()):

@@ -271,7 +271,7 @@ class World:
             lambda job: job["TrainingJobStatus"] not in ("InProgress", "Stopping"),
         )
 
-    def until(self, look: Callable[[], Any], is_so: Callable[[Any], bool], patience: float = 20) -> Any:
+    def until(self, look: Callable[[], Any], is_so: Callable[[Any], bool], patience: float = 60) -> Any:
         """Look again and again until it is so."""
         deadline = time.monotonic() + patience
         while not is_so(seen := look()):

@@ -355,7 +355,7 @@ class Workshop:
         ]
 
 
-def until(look, seconds=10):
+def until(look, seconds=60):
     """Return the first true answer."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -55,7 +55,7 @@ def arn(queue):
     return "arn:aws:sqs:us-east-1:000000000000:" + queue.rsplit("/", 1)[-1]
 
 
-def received(cloud, queue, patience=3.0):
+def received(cloud, queue, patience=60.0):
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if found := cloud.client("sqs").receive_message(QueueUrl=queue).get("Messages"):

@@ -49,7 +49,7 @@ def own_cloud():
     shutil.rmtree(home, ignore_errors=True)
 
 
-def until(look, is_so, seconds=40):
+def until(look, is_so, seconds=60):
     end = time.monotonic() + seconds
     while not is_so(seen := look()):
         assert time.monotonic() < end, seen
@@ -234,7 +234,7 @@ def test_a_stack_scales_from_nothing_to_an_answer_and_back(own_cloud, role):
     assert {"ApproximateBacklogSize", "HasBacklogWithoutCapacity"} <= {each["MetricName"] for each in metrics}
 
     own_cloud.client("cloudformation").delete_stack(StackName="s")
-    until(lambda: own_cloud.client("sagemaker").list_endpoints()["Endpoints"], lambda rows: not rows, 20)
+    until(lambda: own_cloud.client("sagemaker").list_endpoints()["Endpoints"], lambda rows: not rows)
     until(lambda: own_cloud.client("cloudwatch").describe_alarms()["MetricAlarms"], lambda rows: not rows)
     assert [] == scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
 

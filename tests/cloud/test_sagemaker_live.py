@@ -72,7 +72,7 @@ def job(name, image, role_arn, bucket, **more):
     }  # fmt: skip
 
 
-def until(look, is_so, seconds=30):
+def until(look, is_so, seconds=60):
     end = time.monotonic() + seconds
     while not is_so(seen := look()):
         assert time.monotonic() < end, seen

@@ -50,7 +50,7 @@ class World:
         return self.call("DescribeNotebookInstance", NotebookInstanceName=name)
 
     def settled(self, name="desk"):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while (found := self.describe(name))["NotebookInstanceStatus"] in notebook_instances.SETTLED:
             assert time.monotonic() < deadline, found
             time.sleep(0.02)

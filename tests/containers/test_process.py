@@ -49,7 +49,7 @@ def run(engine, store, home, tmp_path):
         running.stop(0)
 
 
-def until(claim, patience=10.0):
+def until(claim, patience=60.0):
     end = time.monotonic() + patience
     while not claim() and time.monotonic() < end:
         time.sleep(0.01)

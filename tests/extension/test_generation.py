@@ -73,7 +73,7 @@ def once(condition):
 
 
 def until(condition):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.02)
@@ -394,7 +394,7 @@ def test_a_finished_job_shows_at_once(cloud, jobs, person):
 
     made(jobs, person, "slow")
 
-    assert time.monotonic() - painted[0] < 1.5
+    assert time.monotonic() - painted[0] < 3.0
 
 
 def test_two_tabs_do_not_meet(cloud, client, tmp_path):
