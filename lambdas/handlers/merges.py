@@ -13,7 +13,7 @@ from atelier.lambdas.handlers.callers import callers
 from atelier.lambdas.handlers.clock import now
 from atelier.lambdas.handlers.http import Answer, Api, Call
 from atelier.lambdas.handlers.worlds import world
-from atelier.lambdas.services.middleware import merges, reports, trainings, work
+from atelier.lambdas.services.middleware import merges, reports, work
 
 api = Api(callers)
 handle = api.handle
@@ -25,7 +25,7 @@ EVERYBODYS = "checkpoint:all"
 def list_merges(call: Call) -> Answer:
     """List a page of merges."""
     works, query = wiring.running().keeping.works, call.query
-    page = trainings.listed("merge", limit=query["limit"], start=query["exclusive_start_key"], works=works)
+    page = work.listed("merge", limit=query["limit"], start=query["exclusive_start_key"], works=works)
     told = tuple(bodies.Merge(**row(each)) for each in page.items)
     return Answer(200, bodies.Merges(merges=told, last_evaluated_key=page.token))
 

@@ -29,9 +29,7 @@ EVERYBODYS = "train:all"
 def list_trainings(call: Call) -> Answer:
     """List a page of trainings."""
     keeping, query = wiring.running().keeping, call.query
-    page = trainings.listed(
-        "lora", limit=query["limit"], start=query["exclusive_start_key"], works=keeping.works
-    )
+    page = work.listed("lora", limit=query["limit"], start=query["exclusive_start_key"], works=keeping.works)
     told = tuple(listing(each, keeping.files) for each in page.items)
     return Answer(200, bodies.Trainings(trainings=told, last_evaluated_key=page.token))
 

@@ -14,7 +14,7 @@ from atelier.lambdas.domain.work import Work
 from atelier.lambdas.errors import Invalid
 from atelier.lambdas.ports.work import Executions, Models
 from atelier.lambdas.services.middleware import products, work
-from atelier.lambdas.services.middleware.trainings import CHECKPOINT, parent
+from atelier.lambdas.services.middleware.parents import CHECKPOINT, parent
 from atelier.lambdas.services.middleware.work import World
 
 

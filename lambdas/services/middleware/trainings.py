@@ -11,15 +11,13 @@ from atelier.contract.api.trainings import CONFIG_PARAMS, CreateTrainingJobReque
 from atelier.contract.schema import dump
 from atelier.lambdas.domain.accounts import Caller
 from atelier.lambdas.domain.datasets import Dataset
-from atelier.lambdas.domain.inferences import Model
-from atelier.lambdas.domain.pages import Cursor, Page, cursor
-from atelier.lambdas.domain.work import Kind, Parent, Work
+from atelier.lambdas.domain.work import Work
 from atelier.lambdas.errors import Invalid
-from atelier.lambdas.ports.work import Datasets, Executions, Models, Works
+from atelier.lambdas.ports.work import Datasets, Executions, Models
 from atelier.lambdas.services.middleware import products, work
+from atelier.lambdas.services.middleware.parents import CHECKPOINT, parent
 from atelier.lambdas.services.middleware.work import World
 
-CHECKPOINT = "Stable-diffusion"
 LARGEST_CONFIG = 64 * 1024
 
 
@@ -75,11 +73,6 @@ def check(request: CreateTrainingJobRequest) -> None:
         raise Invalid(f"config_params: at most {LARGEST_CONFIG} characters")
 
 
-def parent(model: Model) -> Parent:
-    """Return a checkpoint as work knows it."""
-    return Parent(id=model.id, name=model.name, s3=model.s3, sha256=model.sha256 or "")
-
-
 def _dataset(name: str, datasets: Datasets) -> Dataset:
     found = datasets.get(name)
     if found is None:
@@ -87,15 +80,3 @@ def _dataset(name: str, datasets: Datasets) -> Dataset:
     if found.status != "Enabled":
         raise Invalid(f"dataset {name} is {found.status}: enable it first")
     return found
-
-
-def listed(kind: Kind, *, limit: int, start: str | None, works: Works) -> Page[Work]:
-    """Return work of a kind, the newest first."""
-    found: list[Work] = []
-    for each in works.newest(kind, cursor(start, of=kind)):
-        found.append(each)
-        if len(found) > limit:
-            break
-    shown = found[:limit]
-    last = Cursor(of=kind, at=shown[-1].created, id=shown[-1].id) if len(found) > limit else None
-    return Page(items=tuple(shown), last=last)
