@@ -88,20 +88,21 @@ def test_a_merge_that_is_ended_leaves_the_target_as_it_was(tmp_path, number):
     large = {f"{UNET}{at}": ("F32", np.zeros((32, 1024, 256))) for at in range(4)}
     for name in "ab":
         write(tmp_path / name, large)
+    (tmp_path / "out").write_text("old")
     command = [sys.executable, "-m", "atelier", "merge", "a", "b", "--output", "out"]
-    for _ in range(10):  # a busy machine may let it write all before it hands on the signal
-        (tmp_path / "out").write_text("old")
+    before = signal.signal(number, signal.SIG_DFL)  # a run in the background ignores SIGINT, and so would it
+    try:
         process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        try:
-            while process.poll() is None and not list(tmp_path.glob(".out.*.part")):
-                time.sleep(0.001)
-            process.send_signal(number)
-            said = process.communicate(timeout=60)[1]
-        finally:
-            process.kill()
-            process.wait()
-        if process.returncode:
-            break
+    finally:
+        signal.signal(number, before)
+    try:
+        while process.poll() is None and not list(tmp_path.glob(".out.*.part")):
+            time.sleep(0.001)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+        process.wait()
 
     assert 130 == process.returncode
     assert said.startswith("Error: ")

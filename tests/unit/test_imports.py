@@ -21,7 +21,7 @@ FAMILIES = {
     "inferences": {"checkpoints", "endpoints", "inferences", "meta", "roles"},
     # what work makes of checkpoints and datasets
     "trainings": {"checkpoints", "datasets", "endpoints", "meta", "roles", "trainings", "work"},
-    "merges": {"checkpoints", "datasets", "endpoints", "merges", "meta", "roles", "trainings", "work"},
+    "merges": {"checkpoints", "datasets", "endpoints", "merges", "meta", "roles", "work"},
     "datasets": {"checkpoints", "datasets", "endpoints", "meta", "roles", "work"},
 }
 
