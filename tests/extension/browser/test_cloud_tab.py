@@ -7,7 +7,7 @@ import struct
 import pytest
 from playwright.sync_api import expect
 from standin_middleware import Middleware
-from webui_page import ON_ONE
+from webui_page import ON_ONE, until
 
 from atelier_webui.accounts import account
 
@@ -252,7 +252,7 @@ def test_everything_can_be_read_at_1280_points_in_both_themes(theme, anna, opene
         assert 1280 >= wide, pane
     page.part("atelier_accounts_test").click()
     shown = page.part("atelier_accounts").locator("td").first
-    text, ground = json.loads(shown.evaluate(COLOURS))
+    text, ground = json.loads(until(lambda: shown.evaluate(COLOURS)))
     assert 4.5 <= contrast(text, ground)
 
 
@@ -271,6 +271,7 @@ def test_the_accordion_is_reached_and_switched_on_by_the_keyboard(anna, page):
 
 COLOURS = """
 element => {
+    if (!element.isConnected) return "";  // gradio has just put another in its place
     const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
     let ground = [255, 255, 255];
     for (let each = element; each; each = each.parentElement) {
