@@ -101,14 +101,13 @@ webuis: ## Set up the stand-ins for a WebUI that the browser's tests click in
 notebooks: .venv/runtime .venv/notebooks ## Execute the notebooks on the local cloud, the demos first if they never ran (ARGS="1 3")
 	@$(BIN)/atelier notebooks --prepare $(ARGS)
 
-# Modules of tests side by side, in their order: one process tests while others wait for what they started. Three
-# keep two processors busy: 28 minutes, where two took 35.
-SIDE_BY_SIDE := --numprocesses 3 --dist loadscope --no-loadscope-reorder
+# Modules of tests side by side, in their order: one process tests while the other waits for what it started.
+TWO := --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 .PHONY: test
 test: .venv/dev ## Run every test (ARGS="-k name")
 	@$(MAKE) --silent --jobs 2 .venv/notebooks .venv/docs $(if $(and $(CHROMIUM),$(WEBUI_PYTHON)),$(WEBUIS))
-	@$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
+	@$(BIN)/pytest $(TWO) $(ARGS)
 
 .venv/docs: requirements/docs.lock | .venv/python
 	@echo "Setting up $@ from $< (about half a minute)"
