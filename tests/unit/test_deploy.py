@@ -155,7 +155,7 @@ def test_the_command_says_what_it_kept_and_how_to_forget_it():
         return CliRunner().invoke(cli, ["deploy", "docs", *words], obj=clients).output
 
     assert "Kept" not in said("-p", "DocsDomain=docs.example.org")
-    kept = "Kept as set before: DocsDomain=docs.example.org (`atelier deploy --defaults` forgets them)"
+    kept = "Kept as set before: DocsDomain=docs.example.org (`atelier deploy PART --defaults` forgets them)"
     assert kept in said()
     assert "Kept" not in said("--defaults")
     assert "Kept" not in said()

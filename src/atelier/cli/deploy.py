@@ -87,7 +87,7 @@ def kept(outcomes: Iterable[Outcome]) -> list[str]:
     """Say which parameters nobody gave and stay as they were set before: one line, or none."""
     values = {name: value for each in outcomes for name, value in each.kept.items()}
     told = ", ".join(f"{name}={value}" for name, value in sorted(values.items()))
-    return [f"Kept as set before: {told} (`atelier deploy --defaults` forgets them)"] if told else []
+    return [f"Kept as set before: {told} (`atelier deploy PART --defaults` forgets them)"] if told else []
 
 
 class Narrator:
