@@ -14,7 +14,7 @@
         {list: "atelier_merges", card: "atelierMerge", chosen: "atelier_merge",
             look: "atelier_merge_look", message: "atelier_merge_message", every: 3000},
         {list: "atelier_datasets", card: "atelierDataset", chosen: "atelier_dataset",
-            look: "atelier_datasets_look", message: "atelier_datasets_message", every: 5000},
+            look: "atelier_datasets_refresh", message: "atelier_datasets_message", every: 5000},
     ];
     // milliseconds without an answer before it is asked for again: at first, at most
     const PATIENCE = [10000, 120000];
@@ -224,6 +224,21 @@
         if (element(id)?.closest("[id^=atelier_pane_]")?.offsetParent) {
             press(id);
         }
+    };
+
+    // What an act changed: a press is lost while the answer to the one before, which may be older than the act, is on
+    // its way. So it is pressed again when the next answer is there.
+    window.atelierPressAfresh = (id) => {
+        const message = element(id.replace(/_[a-z]+$/, "_message"));
+        const last = () => message.querySelector("[data-atelier-answered]")?.dataset.atelierAnswered;
+        const before = last();
+        new MutationObserver((_, observer) => {
+            if (last() && last() !== before) {
+                observer.disconnect();
+                setTimeout(() => atelierPress(id), 50);
+            }
+        }).observe(message, {childList: true, subtree: true});
+        atelierPress(id);
     };
     window.atelierSent = () => {
         gradioApp().querySelectorAll(".atelier-sending").forEach((told) => told.remove());

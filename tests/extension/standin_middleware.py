@@ -13,6 +13,7 @@ import re
 import socket
 import sys
 import threading
+import time
 import uuid
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,6 +49,8 @@ class Middleware(People, Work):
     asked: list[tuple[str, str]] = field(default_factory=list)
     cuts: int = 0
     """How many requests to come are cut off."""
+    on_the_way: dict[str, float] = field(default_factory=dict)
+    """How long (s) an operation's answer takes to arrive: what it tells may be old by then."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
@@ -399,6 +402,7 @@ class _Handler(BaseHTTPRequestHandler):
             query = parse_qs(where.query)
             asked = json.loads(body) if body else None
             status, data, message = self.world.answer(name, path, query, asked, user)
+            time.sleep(self.world.on_the_way.get(name, 0))
         except Refused as error:
             status, data, message = error.status, None, str(error)
         return self._enveloped(name, status, data, message)

@@ -63,8 +63,8 @@ def calling(script: str) -> str:
 
 
 def pressing(button: str) -> str:
-    """Return the JavaScript that presses a button, if its pane is in sight."""
-    return calling(f"atelierPress({button!r})")
+    """Return the JavaScript that presses a list's button after an act, if its pane is in sight."""
+    return calling(f"atelierPressAfresh({button!r})")
 
 
 def confirming(question: str, inputs: int) -> str:

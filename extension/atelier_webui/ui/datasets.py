@@ -23,7 +23,6 @@ from atelier_webui.ui.uploading import Uploading
 if TYPE_CHECKING:
     from atelier_webui.contract.api.datasets import Dataset
 
-LOOK = "atelier_datasets_look"
 REFRESH = "atelier_datasets_refresh"
 SIZES = ["512x512", "768x768", "1024x1024"]
 FIRST = "Refresh shows what the cloud has."
@@ -61,7 +60,6 @@ def build(desk: Desk, account: Any) -> None:
     hidden = {"elem_classes": ["atelier-hidden"]}
     with gr.Row(elem_classes=["atelier-actions"]):
         refresh = gr.Button("Refresh", elem_id=REFRESH)
-    look = gr.Button("Look", elem_id=LOOK, **hidden)
     message = gr.HTML("", elem_id="atelier_datasets_message")
     listed = gr.HTML(words.note(FIRST), elem_id="atelier_datasets")
     chosen = gr.Textbox(label="Chosen", elem_id="atelier_dataset", **hidden)
@@ -83,12 +81,12 @@ def build(desk: Desk, account: Any) -> None:
     album = gr.HTML(words.note(CHOOSE), elem_id="atelier_dataset_album")
     more = gr.Button("More images", visible=False, elem_id="atelier_dataset_more")
     pane = Pane(account, message, listed, chosen, told, album, gr.State(None), more, size)
-    _wire(desk, pane, [refresh, look], show)
+    _wire(desk, pane, refresh, show)
     _wire_acts(desk, pane, buttons)
     _build_new(desk, account)
 
 
-def _wire(desk: Desk, pane: Pane, looks: Sequence[Any], show: Any) -> None:
+def _wire(desk: Desk, pane: Pane, refresh: Any, show: Any) -> None:
     pages = Album()
 
     def see(account: str, name: str, place: Place | None = None) -> list[Any]:
@@ -98,12 +96,11 @@ def _wire(desk: Desk, pane: Pane, looks: Sequence[Any], show: Any) -> None:
         return [page.state, page.html, page.next, gr.update(visible=page.next is not None)]
 
     listing, seeing = telling(lambda name: _listed(desk, name), 2), telling(see, 4)
-    for each in looks:
-        listen(each.click, listing, [pane.account], [pane.message, pane.listed])
+    listen(refresh.click, listing, [pane.account], [pane.message, pane.listed])
     listen(show.click, seeing, pane.one, pane.seen, progress="minimal")
     listen(pane.more.click, seeing, [*pane.one, pane.place], pane.seen, progress="minimal")
     of_account = [pane.message, pane.listed, pane.chosen, pane.told, pane.album, pane.more]
-    clearing(pane.account, of_account, _cleared(), LOOK)
+    clearing(pane.account, of_account, _cleared(), REFRESH)
 
 
 def _wire_acts(desk: Desk, pane: Pane, buttons: dict[str, Any]) -> None:

@@ -95,12 +95,12 @@ def build(desk: Desk, account: Any, kind: Kind) -> Pane:
     with gr.Accordion("Log", open=False, elem_id=f"{name}_log_of"):
         log = gr.Textbox(label="Log", lines=10, max_lines=20, interactive=False, elem_id=f"{name}_log")
     pane = Pane(desk, kind, account, refresh, message, listed, gr.State(None), chosen, told, detail, log)
-    _wire(pane, [refresh, look], older, show)
+    _wire(pane, look, older, show)
     _wire_acts(pane, stop, delete)
     return pane
 
 
-def _wire(pane: Pane, looks: Sequence[Any], older: Any, show: Any) -> None:
+def _wire(pane: Pane, look: Any, older: Any, show: Any) -> None:
     def newest(account: str, id: str) -> list[Any]:
         client = pane.desk.client(account)
         return [_answered(pane, account), *_listed(pane, client, None), *_detail(pane, client, id)]
@@ -112,8 +112,8 @@ def _wire(pane: Pane, looks: Sequence[Any], older: Any, show: Any) -> None:
         return ["", *_detail(pane, pane.desk.client(account), id)]
 
     given = [pane.account, pane.chosen]
-    for each in looks:
-        listen(each.click, telling(newest, 5), given, pane.shown)
+    listen(look.click, telling(newest, 5), given, pane.shown)
+    listen(pane.refresh.click, None, js=pressing(look.elem_id))
     listen(older.click, telling(before, 3), [pane.account, pane.next], pane.shown[:3], progress="minimal")
     listen(show.click, telling(one, 3), given, [pane.told, pane.detail, pane.log])
     of_account = [pane.chosen, pane.told, pane.message, pane.listed, pane.detail, pane.log]

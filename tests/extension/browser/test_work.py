@@ -189,6 +189,20 @@ def test_a_training_that_failed_says_why_and_one_that_goes_on_is_stopped_and_del
     assert ["fail"] == [each["output"] for each in anna.trainings.values()]
 
 
+def test_a_training_that_begins_while_the_list_is_on_its_way_is_listed(anna, page):
+    anna.dataset("squares", red__png=anna.paint("red"))
+    opened(page, "Training")
+    page.choose("atelier_training_model", "tiny.safetensors")
+    page.choose("atelier_training_dataset", "squares")
+    anna.on_the_way["ListTrainings"] = 3
+    for name in ("fail", "fail-again"):
+        page.write("atelier_training_name", name)
+        page.part("atelier_training_begin").click()
+        expect(page.part("atelier_training_said")).to_contain_text(f"The training of {name} begins")
+
+    expect(cards(page, "training")).to_have_count(2)
+
+
 @ON_ONE
 @pytest.mark.parametrize(
     ("field", "value", "words"),
