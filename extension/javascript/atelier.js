@@ -208,6 +208,16 @@
         });
     }
 
+    // So is what was chosen while the one before was on its way.
+    function showAgain() {
+        gradioApp().querySelectorAll("[data-atelier-shown]").forEach((mark) => {
+            const chosen = element(mark.dataset.atelierChosen)?.querySelector("textarea, input")?.value;
+            if (chosen && mark.offsetParent && chosen !== mark.dataset.atelierShown) {
+                press(mark.dataset.atelierChosen + "_show");
+            }
+        });
+    }
+
     // What is of another account goes at once, and only then: a menu tells of its account again and again.
     const accounts = {};
     window.atelierChanged = (pane, account, cleared, again) => {
@@ -281,6 +291,7 @@
         setInterval(() => {
             looks.forEach((look) => look());
             askAgain();
+            showAgain();
             gradioApp().querySelectorAll(".atelier-shelf").forEach(markShelf);
         }, LOOK_AGAIN);
     });

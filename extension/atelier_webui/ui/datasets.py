@@ -23,6 +23,7 @@ from atelier_webui.ui.uploading import Uploading
 if TYPE_CHECKING:
     from atelier_webui.contract.api.datasets import Dataset
 
+CHOSEN = "atelier_dataset"
 REFRESH = "atelier_datasets_refresh"
 SIZES = ["512x512", "768x768", "1024x1024"]
 FIRST = "Refresh shows what the cloud has."
@@ -62,7 +63,7 @@ def build(desk: Desk, account: Any) -> None:
         refresh = gr.Button("Refresh", elem_id=REFRESH)
     message = gr.HTML("", elem_id="atelier_datasets_message")
     listed = gr.HTML(words.note(FIRST), elem_id="atelier_datasets")
-    chosen = gr.Textbox(label="Chosen", elem_id="atelier_dataset", **hidden)
+    chosen = gr.Textbox(label="Chosen", elem_id=CHOSEN, **hidden)
     show = gr.Button("Show", elem_id="atelier_dataset_show", **hidden)
     told = gr.HTML("", elem_id="atelier_dataset_told")
     with gr.Row(elem_classes=["atelier-actions"]):
@@ -93,7 +94,8 @@ def _wire(desk: Desk, pane: Pane, refresh: Any, show: Any) -> None:
         if not name:
             return ["", words.note(CHOOSE), None, gr.update(visible=False)]
         page = pages.page(Shelves(desk.client(account)), name, place)
-        return [page.state, page.html, page.next, gr.update(visible=page.next is not None)]
+        state = page.state + words.shown(CHOSEN, name)
+        return [state, page.html, page.next, gr.update(visible=page.next is not None)]
 
     listing, seeing = telling(lambda name: _listed(desk, name), 2), telling(see, 4)
     listen(refresh.click, listing, [pane.account], [pane.message, pane.listed])

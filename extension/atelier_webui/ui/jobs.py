@@ -19,6 +19,7 @@ from atelier_webui.ui.thumbnails import Thumbnails
 TASKS = ["txt2img", "img2img"]
 STATUSES = ["all", "created", "inprogress", "succeeded", "failed", "cancelled"]
 LIMIT = 24
+CHOSEN = "atelier_job"
 REFRESH = "atelier_jobs_refresh"
 
 
@@ -57,7 +58,7 @@ def build(desk: Desk, account: Any) -> None:
         older = gr.Button("Older", elem_id="atelier_jobs_older")
     message = gr.HTML("", elem_id="atelier_jobs_message")
     listed = gr.HTML(words.note("Refresh shows the jobs."), elem_id="atelier_jobs")
-    job = gr.Textbox(label="Job", elem_id="atelier_job", elem_classes=["atelier-hidden"])
+    job = gr.Textbox(label="Job", elem_id=CHOSEN, elem_classes=["atelier-hidden"])
     pane = Pane(account, task, status, message, listed, older, gr.State(None), job)
     _wire_list(desk, pane, refresh)
     _build_job(desk, pane)
@@ -105,7 +106,12 @@ def _build_job(desk: Desk, pane: Pane) -> None:
                 }
     paste_buttons(senders, infotext, images)
     given = [pane.account, pane.job]
-    listen(show.click, telling(lambda *g: _show(desk, *g), 3), given, [told, images, infotext])
+
+    def showing(account: str, job: str) -> list[Any]:
+        told, *rest = _show(desk, account, job)
+        return [told + words.shown(CHOSEN, job), *rest]
+
+    listen(show.click, telling(showing, 3), given, [told, images, infotext])
     listen(buttons["save"].click, telling(lambda *g: _save(desk, *g), 1), given, [told], progress="minimal")
     again = pressing(REFRESH)
     for verb, act in (("cancel", _cancel), ("retry", _retry)):

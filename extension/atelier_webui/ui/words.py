@@ -25,6 +25,11 @@ def answered_of(account: str, again: str, menu: str = "atelier_account") -> str:
     return answered(f'{of} data-atelier-again="{again}"')
 
 
+def shown(chosen: str, id: str) -> str:
+    """Return a mark of what is shown: the page asks again when the field *chosen* says another."""
+    return f'<span data-atelier-shown="{escape(id)}" data-atelier-chosen="{chosen}"></span>'
+
+
 def problem(error: Problem) -> str:
     """Return a line that warns, in the words of what went wrong."""
     return f'<p class="atelier-problem" role="alert">{escape(str(error))}</p>'

@@ -150,7 +150,8 @@ def _detail(pane: Pane, client: Client, id: str) -> list[Any]:
     if not id:
         return [words.note(f"Choose a {pane.kind.name} to see it."), ""]
     try:
-        return list(pane.kind.detail(client, id))
+        detail = pane.kind.detail(client, id)
+        return [detail.html + words.shown(f"atelier_{pane.kind.name}", id), detail.log]
     except Refusal as refusal:
         if refusal.status != GONE:
             raise

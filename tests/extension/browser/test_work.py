@@ -203,6 +203,21 @@ def test_a_training_that_begins_while_the_list_is_on_its_way_is_listed(anna, pag
     expect(cards(page, "training")).to_have_count(2)
 
 
+def test_what_is_chosen_while_another_is_on_its_way_is_shown(anna, page):
+    for each in ("circles", "squares"):
+        anna.dataset(each, red__png=anna.paint("red"))
+    opened(page, "Datasets")
+    expect(cards(page, "dataset")).to_have_count(2)
+    anna.on_the_way["GetDataset"] = 2
+
+    cards(page, "dataset").first.click()
+    page.tab.wait_for_timeout(500)
+    cards(page, "dataset").last.click()
+
+    expect(page.part("atelier_dataset_told")).to_contain_text("squares: Enabled")
+    expect(page.part("atelier_dataset_told")).to_contain_text("circles: Enabled")
+
+
 @ON_ONE
 @pytest.mark.parametrize(
     ("field", "value", "words"),
