@@ -166,7 +166,7 @@
                 return card.dataset[which.card] === focused;
             });
             if (focused && lost) {
-                same?.focus();
+                same?.focus({preventScroll: true});
             }
         }).observe(list, {childList: true, subtree: true});
         document.addEventListener("focusin", (event) => {

@@ -108,6 +108,7 @@ def test_jobs_are_sent_without_waiting_and_seen_cancelled_and_tried_again(anna, 
     assert ["inprogress", "cancelled"] == anna.statuses()
 
     page.part("atelier_job_retry").click()
+    expect(page.part("atelier_job_message")).to_contain_text("Asked again")
     expect(cards(page)).to_have_count(3)
     anna.finish()
     expect(page.part("atelier_jobs")).to_contain_text("succeeded")

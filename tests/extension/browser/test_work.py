@@ -219,6 +219,24 @@ def test_what_is_chosen_while_another_is_on_its_way_is_shown(anna, page):
 
 
 @ON_ONE
+def test_a_list_that_comes_anew_leaves_the_focus_and_what_is_in_sight(anna, page):
+    anna.dataset("squares", red__png=anna.paint("red"))
+    opened(page, "Datasets")
+    cards(page, "dataset").first.focus()
+    page.tab.set_viewport_size({"width": 1280, "height": 300})
+    page.tab.evaluate("scrollTo(0, document.body.scrollHeight)")
+    where = page.tab.evaluate("scrollY")
+    assert cards(page, "dataset").first.bounding_box()["y"] < 0
+
+    anna.dataset("circles")
+    page.tab.evaluate("atelierPress('atelier_datasets_refresh')")
+
+    expect(cards(page, "dataset")).to_have_count(2)
+    expect(cards(page, "dataset").filter(has_text="squares")).to_be_focused()
+    assert where == page.tab.evaluate("scrollY")
+
+
+@ON_ONE
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
