@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from atelier.contract.values import Value
@@ -43,6 +44,19 @@ class Page(Value, Generic[Item]):
     def token(self) -> str | None:
         """The key that a client is given."""
         return self.last.token() if self.last else None
+
+
+def first(items: Iterable[Item], limit: int, *, of: str, at: Callable[[Item], tuple[str, str]]) -> Page[Item]:
+    """Return a page of the first items, no more of which are read than it takes.
+
+    *at* returns when an item was made and its id: the next page goes on after the last one.
+    """
+    found = tuple(islice(items, limit + 1))
+    shown = found[:limit]
+    if len(found) == len(shown):
+        return Page(items=shown)
+    time, id = at(shown[-1])
+    return Page(items=shown, last=Cursor(of=of, at=time, id=id))
 
 
 def cursor(token: str | None, *, of: str) -> Cursor | None:

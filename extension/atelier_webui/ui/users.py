@@ -165,7 +165,8 @@ def _refresh(desk: Desk, account: str) -> list[Any]:
     except Refusal as refusal:
         if refusal.status != 403 or "has no permissions" not in str(refusal):
             raise
-        return _hidden(f"Users and roles are managed by others: {refusal}")
+        told, *hidden = _hidden(f"Users and roles are managed by others: {refusal}")
+        return [told + words.answered_of(account, REFRESH), *hidden]
 
 
 def _hidden(why: str) -> list[Any]:

@@ -16,7 +16,7 @@ from atelier.contract.api.datasets import CreateDatasetRequest, DatasetStatus
 from atelier.contract.values import Value
 from atelier.lambdas.domain.accounts import Caller
 from atelier.lambdas.domain.datasets import Crop, Dataset, Entry, is_picture, path
-from atelier.lambdas.domain.pages import Cursor, Page, cursor
+from atelier.lambdas.domain.pages import Cursor, Page, cursor, first
 from atelier.lambdas.domain.work import Work
 from atelier.lambdas.errors import Conflict, Invalid, NotFound
 from atelier.lambdas.ports.work import Datasets, Executions, Files
@@ -113,15 +113,9 @@ def _grown(dataset: Dataset, fresh: Sequence[Entry], datasets: Datasets, files: 
 def listed(*, status: str | None, limit: int, start: str | None, datasets: Datasets) -> Page[Dataset]:
     """Return datasets of a status, or of any, the newest first."""
     of = f"{KIND}#{status or ''}"
-    found: list[Dataset] = []
-    for each in datasets.newest(KIND, cursor(start, of=of)):
-        if status in {None, each.status}:
-            found.append(each)
-        if len(found) > limit:
-            break
-    shown = found[:limit]
-    last = Cursor(of=of, at=shown[-1].created, id=shown[-1].name) if len(found) > limit else None
-    return Page(items=tuple(shown), last=last)
+    newest = datasets.newest(KIND, cursor(start, of=of))
+    found = (each for each in newest if status in {None, each.status})
+    return first(found, limit, of=of, at=lambda dataset: (dataset.created, dataset.name))
 
 
 def get(name: str, *, datasets: Datasets) -> Dataset:

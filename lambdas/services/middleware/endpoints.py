@@ -19,7 +19,7 @@ from atelier.contract.api.endpoints import CreateEndpointRequest
 from atelier.contract.values import Value
 from atelier.lambdas.domain.accounts import Caller
 from atelier.lambdas.domain.endpoints import CREATING, DELETING, IN_SERVICE, Endpoint, named
-from atelier.lambdas.domain.pages import Cursor, Page, cursor
+from atelier.lambdas.domain.pages import Page, cursor, first
 from atelier.lambdas.errors import Busy, Conflict, Failed, Invalid, NotFound, ServiceError
 from atelier.lambdas.ports.accounts import Accounts
 from atelier.lambdas.ports.endpoints import Endpoints, Fleet, Launcher, Scaling
@@ -63,17 +63,16 @@ def listed(
     """
     roles = None if username is None else _roles(username, accounts)
     after = cursor(start, of=LIST)
-    found = [
+    found = (
         each
         for each in world.endpoints.all()
         if (roles is None or each.is_for(roles))
         and (id is None or each.id == id)
         and (after is None or (each.created, each.name) < (after.at, after.id))
-    ]
-    shown = found[:limit]
-    last = Cursor(of=LIST, at=shown[-1].created, id=shown[-1].name) if len(found) > limit else None
-    seen = [each if each.is_settled else _glance(each, now, world) for each in shown]
-    return Page(items=tuple(each for each in seen if each is not None), last=last)
+    )
+    page = first(found, limit, of=LIST, at=lambda endpoint: (endpoint.created, endpoint.name))
+    seen = [each if each.is_settled else _glance(each, now, world) for each in page.items]
+    return Page(items=tuple(each for each in seen if each is not None), last=page.last)
 
 
 def _roles(username: str, accounts: Accounts) -> tuple[str, ...]:

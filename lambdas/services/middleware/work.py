@@ -19,7 +19,7 @@ from typing import Any
 
 from atelier.contract.values import Value
 from atelier.lambdas.domain.accounts import Caller
-from atelier.lambdas.domain.pages import Cursor, Page, cursor
+from atelier.lambdas.domain.pages import Page, cursor, first
 from atelier.lambdas.domain.work import Kind, Work
 from atelier.lambdas.errors import Conflict, Failed, Invalid, NotFound, Refused, TimedOut
 from atelier.lambdas.ports.work import Datasets, Executions, Files, Works
@@ -106,14 +106,8 @@ def get(id: str, kind: Kind, *, works: Works) -> Work:
 
 def listed(kind: Kind, *, limit: int, start: str | None, works: Works) -> Page[Work]:
     """Return work of a kind, the newest first."""
-    found: list[Work] = []
-    for each in works.newest(kind, cursor(start, of=kind)):
-        found.append(each)
-        if len(found) > limit:
-            break
-    shown = found[:limit]
-    last = Cursor(of=kind, at=shown[-1].created, id=shown[-1].id) if len(found) > limit else None
-    return Page(items=tuple(shown), last=last)
+    newest = works.newest(kind, cursor(start, of=kind))
+    return first(newest, limit, of=kind, at=lambda work: (work.created, work.id))
 
 
 def begin(id: str, *, world: World) -> Work:
