@@ -10,9 +10,11 @@ from click.testing import CliRunner
 from moto import mock_aws
 
 from atelier import synth
+from atelier.cli.deploy import kept
 from atelier.cli.main import cli
 from atelier.client.errors import Problem
 from atelier.deploy import ORDER, PARTS, deploy, upload
+from atelier.stacks import Outcome
 
 OUTPUTS = {
     "atelier-storage": {
@@ -155,10 +157,23 @@ def test_the_command_says_what_it_kept_and_how_to_forget_it():
         return CliRunner().invoke(cli, ["deploy", "docs", *words], obj=clients).output
 
     assert "Kept" not in said("-p", "DocsDomain=docs.example.org")
-    kept = "Kept as set before: DocsDomain=docs.example.org (`atelier deploy PART --defaults` forgets them)"
-    assert kept in said()
+    expected = (
+        "Kept as set before: DocsDomain=docs.example.org (`atelier deploy PART --defaults` forgets them)"
+    )
+    assert expected in said()
     assert "Kept" not in said("--defaults")
     assert "Kept" not in said()
+
+
+def test_what_two_stacks_keep_under_one_name_is_told_of_both():
+    outcomes = [
+        Outcome(name=name, change="unchanged", outputs={}, kept={"Days": days}, seconds=0)
+        for name, days in (("atelier-state", "30"), ("atelier-fleet", "7"))
+    ]
+
+    (told,) = kept(outcomes)
+
+    assert "Days=30, Days=7" in told
 
 
 @pytest.mark.parametrize("name", ["Nonsense", "CodeKey", "Prefix"])

@@ -85,8 +85,8 @@ def deploy(
 
 def kept(outcomes: Iterable[Outcome]) -> list[str]:
     """Say which parameters nobody gave and stay as they were set before: one line, or none."""
-    values = {name: value for each in outcomes for name, value in each.kept.items()}
-    told = ", ".join(f"{name}={value}" for name, value in sorted(values.items()))
+    values = {pair for each in outcomes for pair in each.kept.items()}
+    told = ", ".join(f"{name}={value}" for name, value in sorted(values))
     return [f"Kept as set before: {told} (`atelier deploy PART --defaults` forgets them)"] if told else []
 
 
