@@ -27,18 +27,9 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"
 ARGUMENTS += ["--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"]
 # Not by a route of Playwright's: each request would wait until the test next speaks to the browser.
 ARGUMENTS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.*"]
-RETRIES = int(os.environ.get("ATELIER_BROWSER_RETRIES", "0"))
 IS_REQUIRED = os.environ.get("ATELIER_BROWSER") == "required"
 GRADIOS = ("gradio3", "gradio4")
 HERE = "tests/extension/browser/"
-
-
-def pytest_collection_modifyitems(items):
-    """In CI one second try, which the summary names: gradio 3 drops what is not sent within a second."""
-    if RETRIES:
-        for each in items:
-            if each.nodeid.startswith(HERE):
-                each.add_marker(pytest.mark.flaky(reruns=RETRIES))
 
 
 def pytest_terminal_summary(terminalreporter):
