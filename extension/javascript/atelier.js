@@ -208,13 +208,20 @@
         });
     }
 
-    // So is what was chosen while the one before was on its way.
+    // So is what was chosen while the one before was on its way; once, for a cloud may refuse it.
+    const missed = {};
     function showAgain() {
         gradioApp().querySelectorAll("[data-atelier-shown]").forEach((mark) => {
-            const chosen = element(mark.dataset.atelierChosen)?.querySelector("textarea, input")?.value;
-            if (chosen && mark.offsetParent && chosen !== mark.dataset.atelierShown) {
-                press(mark.dataset.atelierChosen + "_show");
+            if (!mark.offsetParent) {
+                return;
             }
+            const {atelierChosen: field, atelierShown: shown} = mark.dataset;
+            const chosen = element(field)?.querySelector("textarea, input")?.value;
+            const instead = chosen && chosen !== shown ? `${chosen} ${shown}` : "";
+            if (instead && instead !== missed[field]) {
+                press(field + "_show");
+            }
+            missed[field] = instead;
         });
     }
 

@@ -7,7 +7,7 @@ import struct
 import pytest
 from playwright.sync_api import expect
 from standin_middleware import Middleware
-from webui_page import ON_ONE, until
+from webui_page import ON_ONE, PRESSES, until
 
 from atelier_webui.accounts import account
 
@@ -141,17 +141,6 @@ def test_a_cloud_that_does_not_answer_is_not_asked_again_and_again(anna, page):
 
     anna.finish()
     expect(page.part("atelier_jobs")).to_contain_text("succeeded")
-
-
-PRESSES = """
-async id => {
-    const button = gradioApp().querySelector("#" + id);
-    let presses = 0;
-    button.addEventListener("click", () => presses++);
-    await new Promise(resolve => setTimeout(resolve, 8000));
-    return presses;
-}
-"""
 
 
 def test_a_finished_job_is_saved_and_its_parameters_are_used_again(anna, page, webui):

@@ -68,7 +68,9 @@ def test_who_may_not_see_users_sees_none_and_is_told_why(anna, page):
 
     page.part("atelier_users_refresh").click()
 
-    expect(page.part("atelier_users_message")).to_contain_text("managed by others")
+    told = page.part("atelier_users_message")
+    expect(told).to_contain_text("managed by others")
+    expect(told.locator("[data-atelier-of]")).to_have_attribute("data-atelier-of", "anna's cloud")
     expect(page.part("atelier_users_save")).to_be_hidden()
 
 

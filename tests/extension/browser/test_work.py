@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from webui_page import ON_ONE, until
+from webui_page import ON_ONE, PRESSES, until
 
 
 def cards(page, of):
@@ -216,6 +216,25 @@ def test_what_is_chosen_while_another_is_on_its_way_is_shown(anna, page):
 
     expect(page.part("atelier_dataset_told")).to_contain_text("squares: Enabled")
     expect(page.part("atelier_dataset_told")).to_contain_text("circles: Enabled")
+
+
+@ON_ONE
+def test_what_the_cloud_refuses_to_show_is_not_asked_for_again_and_again(anna, page):
+    anna.dataset("squares", red__png=anna.paint("red"))
+    opened(page, "Training")
+    page.choose("atelier_training_model", "tiny.safetensors")
+    page.choose("atelier_training_dataset", "squares")
+    for number, name in enumerate(("fail", "fail-again"), start=1):
+        page.write("atelier_training_name", name)
+        page.part("atelier_training_begin").click()
+        expect(cards(page, "training")).to_have_count(number)
+    expect(page.part("atelier_training_detail")).to_contain_text("fail-again: Failed")
+
+    anna.tokens.clear()
+    cards(page, "training").last.click()
+
+    expect(page.part("atelier_training_told")).to_contain_text("Forbidden")
+    assert 1 >= page.tab.evaluate(PRESSES, "atelier_training_show")
 
 
 @ON_ONE

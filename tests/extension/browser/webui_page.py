@@ -37,6 +37,18 @@ ON_ONE = pytest.mark.parametrize("webui", ["gradio3"], indirect=True)
 """For what no version of gradio makes different."""
 
 
+PRESSES = """
+async id => {
+    const button = gradioApp().querySelector("#" + id);
+    let presses = 0;
+    button.addEventListener("click", () => presses++);
+    await new Promise(resolve => setTimeout(resolve, 8000));
+    return presses;
+}
+"""
+"""Counts how often a button is pressed in eight seconds."""
+
+
 @dataclass
 class Page:
     """A WebUI in a browser's tab."""
